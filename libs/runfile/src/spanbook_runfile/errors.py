@@ -1,0 +1,13 @@
+"""What can go wrong with a run file, told so that it can be mended."""
+
+
+class RunFileError(Exception):
+    """A run file or journal cannot be read; the message says which, where and why."""
+
+
+class NotARunFileError(RunFileError):
+    """The bytes are no run file at all: empty, not JSON, or without OTLP content."""
+
+
+class TooLargeError(RunFileError):
+    """The input is over a size limit that the caller set."""

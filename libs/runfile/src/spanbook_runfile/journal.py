@@ -1,0 +1,81 @@
+"""The journal: OTLP export requests as they came off the wire, one checksummed frame each.
+
+The collector keeps one per run in progress, the runner spools in the same form while the collector
+is away, and late data lies beside a sealed run as one. A journal starts with :data:`MAGIC`; a
+frame is ``signal (u8), length (u32), crc32 of signal, length and payload (u32)``, little-endian,
+then the payload, a serialized ``Export…ServiceRequest``.
+"""
+
+import struct
+import zlib
+from collections.abc import Iterator
+from enum import IntEnum
+from pathlib import Path
+from typing import BinaryIO
+
+from spanbook_runfile.errors import NotARunFileError
+
+MAGIC = b"spanbook journal 1\n"
+SUFFIX = ".journal"
+_HEAD = struct.Struct("<BI")
+_CRC = struct.Struct("<I")
+
+
+class Signal(IntEnum):
+    """The OTLP signal of a frame."""
+
+    TRACES = 1
+    LOGS = 2
+    METRICS = 3
+
+
+def frame(signal: Signal, payload: bytes) -> bytes:
+    """One frame, to be appended to a journal."""
+    head = _HEAD.pack(signal, len(payload))
+    return b"".join((head, _CRC.pack(zlib.crc32(payload, zlib.crc32(head))), payload))
+
+
+def read_frames(stream: BinaryIO, *, max_frame: int = 1 << 28) -> Iterator[tuple[Signal, bytes, int]]:
+    """Every whole frame as (signal, payload, offset behind it); ends at a torn or damaged one.
+
+    Raises:
+        NotARunFileError: the stream does not start with :data:`MAGIC`. An empty stream, or one
+            cut within it, has no frames.
+    """
+    magic = stream.read(len(MAGIC))
+    if magic != MAGIC:
+        if MAGIC.startswith(magic):
+            return
+        raise NotARunFileError(
+            f"This is no spanbook journal: it starts with {magic[:20]!r}, not with {MAGIC!r}."
+        )
+    offset = len(MAGIC)
+    size = _HEAD.size + _CRC.size
+    while len(head := stream.read(size)) == size:
+        number, length = _HEAD.unpack_from(head)
+        if length > max_frame:
+            return
+        payload = stream.read(length)
+        if len(payload) != length:
+            return
+        (crc,) = _CRC.unpack_from(head, _HEAD.size)
+        if zlib.crc32(payload, zlib.crc32(head[: _HEAD.size])) != crc:
+            return
+        try:
+            signal = Signal(number)
+        except ValueError:
+            return
+        offset += size + length
+        yield signal, payload, offset
+
+
+def whole_length(path: Path) -> int:
+    """How many bytes of a journal are whole: where the next frame goes, and a torn tail is cut."""
+    offset = 0
+    with path.open("rb") as stream:
+        if stream.read(len(MAGIC)) == MAGIC:
+            offset = len(MAGIC)
+        stream.seek(0)
+        for *_, offset in read_frames(stream):
+            pass
+    return offset

@@ -1,0 +1,1 @@
+"""An OTLP server that journals every run and seals it into one file."""

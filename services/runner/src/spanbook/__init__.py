@@ -1,0 +1,1 @@
+"""Runs Python and notebook pipelines on Ray and records them with OpenTelemetry."""

@@ -1,0 +1,1 @@
+"""Builds the static tracker from run files and nothing else."""

@@ -1,0 +1,1 @@
+"""Serves the static tracker, live, on one machine."""
