@@ -1,0 +1,112 @@
+# spanbook: `make demo` shows it, `make test` proves it, `make help` lists the rest.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-print-directory
+
+-include .env
+export SPANBOOK_UID ?= $(shell id -u)
+export SPANBOOK_GID ?= $(shell id -g)
+export SPANBOOK_VIEWER_PORT ?= 8080
+export SPANBOOK_OTLP_GRPC_PORT ?= 4317
+export SPANBOOK_OTLP_HTTP_PORT ?= 4318
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIPELINE ?= pipelines/mnist_digits
+ENGINE := $(shell scripts/engine 2>/dev/null)
+PACKAGES := libs/runfile services/runner services/collector services/site-builder services/viewer
+PYTHONS := $(PACKAGES) tests bench pipelines
+
+.PHONY: help demo up run down watch test lint format ci bench screenshots lock clean venv browser \
+        build-docker-images test-and-run-pipeline
+
+help: ## this list
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  \033[36m%-22s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+# -- run ---------------------------------------------------------------------------------------
+
+demo: ## run the demo pipeline and show its tracker (Docker where an engine answers, else local processes)
+ifeq ($(ENGINE),docker)
+	@scripts/demo
+else
+	@echo "No Docker engine answers: running the same four programs as local processes. Ctrl-C stops them."
+	@$(MAKE) venv
+	$(BIN)/spanbook run $(PIPELINE) --local --keep-serving
+endif
+
+up: ## start collector, site-builder and viewer in the background (Docker)
+	@mkdir -p pipeline-outputs
+	docker compose up --build --detach --wait collector site-builder viewer
+	@echo "The tracker is at http://127.0.0.1:$(SPANBOOK_VIEWER_PORT); make run runs the pipeline, make down stops."
+
+run: ## run the pipeline once (PIPELINE=...), into a running stack or on its own
+ifeq ($(ENGINE),docker)
+	docker compose run --rm runner run $(PIPELINE)
+else
+	@$(MAKE) venv
+	$(BIN)/spanbook run $(PIPELINE) --local
+endif
+
+down: ## stop the stack; outputs stay
+	docker compose down --remove-orphans
+
+watch: venv ## rerun the pipeline and rebuild the site whenever a file of it is saved
+	$(BIN)/watchfiles --ignore-paths pipeline-outputs "$(MAKE) run" $(PIPELINE) services/runner/src libs/runfile/src
+
+# -- prove -------------------------------------------------------------------------------------
+
+test: venv browser ## every test; containers too where a Docker engine answers
+ifeq ($(ENGINE),docker)
+	docker compose build --quiet
+endif
+	$(BIN)/pytest
+
+lint: venv ## formatting, style, types, spelling, workflows
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	for package in $(PACKAGES); do $(BIN)/mypy $$package/src; done
+	$(BIN)/codespell libs services docs tests bench pipelines README.md CONTRIBUTING.md CHANGELOG.md
+	$(BIN)/zizmor --offline --quiet .github
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	docker compose config --quiet 2>/dev/null || $(BIN)/python -c "import yaml; yaml.safe_load(open('docker-compose.yml'))"
+
+format: venv ## let ruff format and fix what it can
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+ci: lint test test-and-run-pipeline ## what GitHub Actions runs
+
+bench: venv ## measure, side by side with peers and floors; figures go to bench/RESULTS.md
+	$(BIN)/python bench/run.py
+
+screenshots: venv browser ## take the pictures of docs/images from sample runs
+	$(BIN)/python services/site-builder/screenshots.py
+
+# -- the ancestor's names ----------------------------------------------------------------------
+
+build-docker-images: ## build the four images
+	docker compose build
+
+test-and-run-pipeline: ## run the pipeline with the ci sizes and leave the run file and the site in pipeline-outputs/
+	scripts/run-pipeline $(PIPELINE)
+
+# -- set up ------------------------------------------------------------------------------------
+
+venv: $(VENV)/.made ## make .venv from locked, hashed requirements
+
+$(VENV)/.made: requirements/dev.txt $(addsuffix /pyproject.toml,$(PACKAGES)) services/site-builder/package-lock.json
+	scripts/make-venv $(VENV) $(PACKAGES)
+	@touch $@
+
+browser: venv ## find a Chromium, or fetch one
+	@$(BIN)/python scripts/ensure_chromium.py
+
+lock: ## resolve all requirements anew (needs uv)
+	requirements/lock $(if $(UPGRADE),--upgrade)
+
+clean: ## remove the venv, caches and outputs
+	rm -rf $(VENV) pipeline-outputs .pytest_cache .mypy_cache .ruff_cache .hypothesis node_modules
+	find . -name __pycache__ -prune -exec rm -rf {} +
