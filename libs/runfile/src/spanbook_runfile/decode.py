@@ -30,7 +30,15 @@ from spanbook_runfile.model import (
     Task,
     UsageSample,
 )
-from spanbook_runfile.names import ArtifactKind, Event, LinkType, Result, SealReason, SpanType, TaskType
+from spanbook_runfile.names import (
+    ArtifactKind,
+    Event,
+    LinkType,
+    Result,
+    SealReason,
+    SpanType,
+    TaskType,
+)
 from spanbook_runfile.paths import RUN_ID, SPAN_ID
 
 Object = dict[str, Any]
@@ -166,7 +174,18 @@ def _result(value: object) -> Result | None:
 class _Span:
     """One span as far as the decoder needs it."""
 
-    __slots__ = ("attrs", "end", "error", "id", "links", "name", "parent", "service", "start", "type")
+    __slots__ = (
+        "attrs",
+        "end",
+        "error",
+        "id",
+        "links",
+        "name",
+        "parent",
+        "service",
+        "start",
+        "type",
+    )
 
     def __init__(self, raw: Object, service: str) -> None:
         self.id = _text(raw.get("spanId"))
@@ -218,7 +237,10 @@ class _Log:
         elif event == Event.METRIC_BATCH:
             self._add_batch(key, time, attrs)
         elif event == Event.ARTIFACT:
-            slot = (_text(attrs.get(names.ARTIFACT_PATH)), _int(attrs.get(names.ARTIFACT_VERSION), 1))
+            slot = (
+                _text(attrs.get(names.ARTIFACT_PATH)),
+                _int(attrs.get(names.ARTIFACT_VERSION), 1),
+            )
             head, chunks = self.chunks.setdefault(slot, ({**attrs, "time": time}, {}))
             chunks[_int(attrs.get(names.CHUNK_INDEX), 0)] = _text(_dict(body).get("bytesValue"))
         elif event == Event.OUTPUT_TRUNCATED:
@@ -367,7 +389,9 @@ class _Decoder:
             **owner.recorded(),
         )
 
-    def _section(self, top: str, group: str, items: str) -> Iterator[tuple[dict[str, Json], Object]]:
+    def _section(
+        self, top: str, group: str, items: str
+    ) -> Iterator[tuple[dict[str, Json], Object]]:
         for block in _list(self.whole.get(top)):
             resource = attributes_of(_dict(_dict(block).get("resource")).get("attributes"))
             for part in _list(_dict(block).get(group)):
@@ -399,7 +423,9 @@ class _Decoder:
                 self.resource = resource
             span_id = _text(record.get("spanId"))
             event = _text(record.get("eventName"))
-            time = _time(record.get("timeUnixNano")) or _time(record.get("observedTimeUnixNano")) or 0
+            time = (
+                _time(record.get("timeUnixNano")) or _time(record.get("observedTimeUnixNano")) or 0
+            )
             attrs = attributes_of(record.get("attributes"))
             if event == Event.RUN_STARTED:
                 self.run_started = (time, span_id, attrs)
@@ -442,7 +468,9 @@ class _Decoder:
             self.problems.append("There are attempts of tasks that the file does not hold.")
         known = {task.id for task in tasks}
         tasks = [
-            replace(t, upstream=tuple(dict.fromkeys(u for u in t.upstream if u in known and u != t.id)))
+            replace(
+                t, upstream=tuple(dict.fromkeys(u for u in t.upstream if u in known and u != t.id))
+            )
             for t in tasks
         ]
         tasks.sort(key=lambda t: (t.index, t.start or 0, t.id))

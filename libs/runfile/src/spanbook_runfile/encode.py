@@ -19,14 +19,15 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 from spanbook_runfile import names
 
 _INT64 = range(-(2**63), 2**63)
+MAX_DEPTH = 24  # of nested lists and mappings: protobuf's parsers stop at 100 messages, 3 a mapping
 
 
-def any_value(value: object) -> AnyValue:
+def any_value(value: object, _within: tuple[int, ...] = ()) -> AnyValue:
     """One value as OTLP's AnyValue.
 
     None is the empty value; numpy and pandas scalars become what they hold; dates and times
-    become ISO 8601 text; integers beyond 64 bits become text; what is nothing of the kind
-    becomes its ``str``.
+    become ISO 8601 text; integers beyond 64 bits become text; what is nothing of the kind,
+    nested deeper than :data:`MAX_DEPTH`, or within itself becomes its ``str``.
     """
     if value is None:
         return AnyValue()
@@ -42,11 +43,16 @@ def any_value(value: object) -> AnyValue:
         return AnyValue(double_value=value)
     if isinstance(value, bytes):
         return AnyValue(bytes_value=value)
-    if isinstance(value, Mapping):
-        pairs = (KeyValue(key=_utf8(str(k)), value=any_value(v)) for k, v in value.items())
-        return AnyValue(kvlist_value=KeyValueList(values=pairs))
-    if isinstance(value, list | tuple | set | frozenset | range):
-        return AnyValue(array_value=ArrayValue(values=map(any_value, value)))
+    if isinstance(value, Mapping | list | tuple | set | frozenset | range):
+        if len(_within) == MAX_DEPTH or id(value) in _within:
+            return AnyValue(string_value=_utf8(str(value)))
+        within = (*_within, id(value))
+        if isinstance(value, Mapping):
+            pairs = [
+                KeyValue(key=_utf8(str(k)), value=any_value(v, within)) for k, v in value.items()
+            ]
+            return AnyValue(kvlist_value=KeyValueList(values=pairs))
+        return AnyValue(array_value=ArrayValue(values=[any_value(v, within) for v in value]))
     return _other_value(value)
 
 
@@ -145,16 +151,16 @@ def log_record(
     return record
 
 
-def gauge(name: str, unit: str, points: Iterable[tuple[int, float, Mapping[str, object]]]) -> Metric:
+def gauge(
+    name: str, unit: str, points: Iterable[tuple[int, float, Mapping[str, object]]]
+) -> Metric:
     """One gauge of (time, value, attributes) points; NaN points are left out."""
     return Metric(
         name=name,
         unit=unit,
         gauge=Gauge(
             data_points=[
-                NumberDataPoint(
-                    time_unix_nano=time, as_double=value, attributes=attributes(attrs)
-                )
+                NumberDataPoint(time_unix_nano=time, as_double=value, attributes=attributes(attrs))
                 for time, value, attrs in points
                 if not math.isnan(value)
             ]

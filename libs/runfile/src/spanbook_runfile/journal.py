@@ -35,7 +35,9 @@ def frame(signal: Signal, payload: bytes) -> bytes:
     return b"".join((head, _CRC.pack(zlib.crc32(payload, zlib.crc32(head))), payload))
 
 
-def read_frames(stream: BinaryIO, *, max_frame: int = 1 << 28) -> Iterator[tuple[Signal, bytes, int]]:
+def read_frames(
+    stream: BinaryIO, *, max_frame: int = 1 << 28
+) -> Iterator[tuple[Signal, bytes, int]]:
     """Every whole frame as (signal, payload, offset behind it); ends at a torn or damaged one.
 
     Raises:

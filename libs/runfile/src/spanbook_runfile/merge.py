@@ -38,7 +38,9 @@ class Merge:
         self.declared: Counts | None = None
         self._seen: set[object] = set()
         self._counts = dict.fromkeys(Signal, 0)
-        self._groups: dict[Signal, dict[bytes, tuple[Object, dict[bytes, tuple[Object, list[Object]]]]]]
+        self._groups: dict[
+            Signal, dict[bytes, tuple[Object, dict[bytes, tuple[Object, list[Object]]]]]
+        ]
         self._groups = {signal: {} for signal in Signal}
 
     @classmethod
