@@ -1,0 +1,46 @@
+"""What can go wrong before, during and after a run, told so that it can be mended."""
+
+from typing import Any
+
+
+class SpanbookError(Exception):
+    """Any error that spanbook raises itself; each survives pickling."""
+
+
+class UsageError(SpanbookError):
+    """The command or a setting is wrong; nothing has run. Exit code 2."""
+
+
+class PipelineError(UsageError):
+    """The pipeline cannot be built: an import, an argument, a name or a value is wrong."""
+
+
+class ParameterError(UsageError):
+    """A pipeline parameter is unknown, missing, or not of its type."""
+
+
+class TaskError(SpanbookError):
+    """A task cannot run as declared; raised in the worker, shown as the task's failure."""
+
+
+class PortInUseError(UsageError):
+    """Another program listens where a service of local mode should."""
+
+
+class ServiceError(SpanbookError):
+    """A service of local mode did not start or died."""
+
+
+class SpoolError(SpanbookError):
+    """The run's records cannot be written to disk."""
+
+
+def one_of(word: str, known: Any) -> str:
+    """A hint for a misspelt word: the nearest known one, or all of them."""
+    import difflib  # noqa: PLC0415
+
+    names = sorted(str(name) for name in known)
+    near = difflib.get_close_matches(word, names, n=1)
+    if near:
+        return f"Did you mean {near[0]!r}?"
+    return "Known are: " + ", ".join(names) + "." if names else "There are none."
