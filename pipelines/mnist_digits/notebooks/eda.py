@@ -1,0 +1,93 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # A first look at the digits
+#
+# What does the data set hold, is it balanced, and could a person tell the digits apart?
+
+# %% tags=["parameters"]
+digits = None  # in a run: the value of the task `ingest`
+
+# %%
+import matplotlib.pyplot as plt
+import numpy as np
+from spanbook import log
+
+if digits is None:  # by hand, in this folder
+    import sys
+
+    sys.path.insert(0, "..")
+    from tasks import ingest
+
+    digits = ingest()
+
+images, labels = digits
+print(f"{len(images)} images of {images.shape[1]} × {images.shape[2]} pixels, greys from {images.min():g} to {images.max():g}")
+
+# %% [markdown]
+# ## Labels
+#
+# Every digit should be there about equally often: then plain accuracy is a fair score, and a split
+# that keeps the shares (a *stratified* one) is easily made.
+
+# %%
+counts = np.bincount(labels, minlength=10)
+
+fig, ax = plt.subplots(figsize=(7, 3), layout="constrained")
+bars = ax.bar(range(10), counts, color="tab:blue")
+ax.bar_label(bars, fontsize=9)
+ax.set(xticks=range(10), xlabel="digit", ylabel="images", title="How often each digit is there")
+ax.margins(y=0.12)
+ax.spines[["top", "right"]].set_visible(False)
+log.figure("label-distribution.png", fig)
+
+log.value("images_per_digit", {str(digit): int(count) for digit, count in enumerate(counts)})
+
+# %% [markdown]
+# ## Pixels
+#
+# Half of all pixels are blank paper. What is left spreads over the whole range, with a second peak
+# at full ink. The mean image shows where the ink is: the outer columns say nearly nothing.
+
+# %%
+fig, (left, right) = plt.subplots(
+    1, 2, figsize=(9, 3.2), layout="constrained", width_ratios=[2, 1]
+)
+greys, counts = np.unique(images, return_counts=True)
+left.bar(greys, counts / images.size, color="tab:blue")
+left.set(xticks=range(0, 17, 2), xlabel="grey (0 paper, 16 ink)", ylabel="share of pixels", title="All pixels")
+left.yaxis.set_major_formatter("{x:.0%}")
+left.spines[["top", "right"]].set_visible(False)
+shown = right.imshow(images.mean(axis=0), cmap="cividis", vmin=0, vmax=16)
+right.set(xticks=[], yticks=[], title="The mean image")
+fig.colorbar(shown, ax=right, label="grey")
+log.figure("pixel-distribution.png", fig)
+
+log.value("share_of_blank_pixels", float((images == 0).mean()))
+
+# %% [markdown]
+# ## The images
+#
+# Twelve of each, as drawn by different hands. A few would give a person pause: no model is to be
+# blamed for those.
+
+# %%
+fig, axes = plt.subplots(10, 12, figsize=(7.5, 6.6), layout="constrained")
+for digit, row in enumerate(axes):
+    row[0].set_ylabel(digit, rotation=0, ha="right", va="center", fontsize=12)
+    for ax, image in zip(row, images[labels == digit]):
+        ax.imshow(image, cmap="gray_r", vmin=0, vmax=16)
+        ax.set(xticks=[], yticks=[])
+        ax.spines[:].set_color("0.85")
+fig.suptitle("The first twelve images of each digit")
+log.figure("images.png", fig)
