@@ -83,6 +83,24 @@ def _utf8(text: str) -> str:
     return text
 
 
+def number_array(numbers: Iterable[float | None]) -> AnyValue:
+    """Plain ints, floats and Nones as an array, several times faster than :func:`any_value`.
+
+    Integers beyond 64 bits become doubles.
+    """
+    values: list[dict[str, float]] = []
+    for number in numbers:
+        if number is None:
+            values.append({})
+        elif isinstance(number, float):
+            values.append({"double_value": number})
+        elif number in _INT64:
+            values.append({"int_value": number})
+        else:
+            values.append({"double_value": float(number)})
+    return AnyValue(array_value=ArrayValue(values=values))  # type: ignore[arg-type]
+
+
 def attributes(pairs: Mapping[str, object]) -> list[KeyValue]:
     """Attributes as OTLP key-values; a value of None is left out."""
     return [KeyValue(key=k, value=any_value(v)) for k, v in pairs.items() if v is not None]
