@@ -9,7 +9,7 @@ summary = notebook_task("notebooks/summary.py")
 
 
 @pipeline
-def mnist_digits(train_sizes: list[int] = [400, 500, 600]) -> None:  # noqa: B006
+def mnist_digits(train_sizes: list[int] = [400, 500, 600]) -> None:
     """One model and one benchmark for each training-set size; all of them run in parallel."""
     digits = ingest()
     eda(digits=digits)

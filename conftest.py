@@ -1,0 +1,56 @@
+"""For every test of the workspace: a container test without an engine is skipped, and named."""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from functools import cache
+
+import pytest
+
+HOW_TO_GET_ONE = (
+    "no Docker engine answers `docker info`, or `docker compose` is not there: install and start "
+    "Docker (https://docs.docker.com/engine/install/), then run this test again"
+)
+
+
+@cache
+def engine_answers() -> bool:
+    """Whether container tests can run; ``SPANBOOK_ENGINE=local`` says no although one is there."""
+    if os.environ.get("SPANBOOK_ENGINE") == "local" or not shutil.which("docker"):
+        return False
+    asked = (["docker", "info"], ["docker", "compose", "version"])
+    return all(
+        subprocess.run(command, capture_output=True, timeout=60, check=False).returncode == 0
+        for command in asked
+    )
+
+
+def engine_required() -> bool:
+    """Whether a container test that cannot run is a failure: so in CI, where it is asked for."""
+    return os.environ.get("CI") == "true" and os.environ.get("SPANBOOK_REQUIRE_DOCKER") == "1"
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip, or in CI fail, a ``docker`` test where no engine answers."""
+    if item.get_closest_marker("docker") and not engine_answers():
+        if engine_required():
+            pytest.fail(f"SPANBOOK_REQUIRE_DOCKER=1, but {HOW_TO_GET_ONE}.", pytrace=False)
+        pytest.skip(HOW_TO_GET_ONE)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Count and name the container tests that were skipped."""
+    skipped = list(_skipped_for_docker(terminalreporter))
+    if skipped:
+        terminalreporter.section(f"container tests skipped: {len(skipped)}", yellow=True)
+        terminalreporter.write_line(f"Why: {HOW_TO_GET_ONE}.")
+        for name in skipped:
+            terminalreporter.write_line(f"  {name}")
+
+
+def _skipped_for_docker(reporter: pytest.TerminalReporter) -> Iterator[str]:
+    for report in reporter.stats.get("skipped", ()):
+        if isinstance(report.longrepr, tuple) and HOW_TO_GET_ONE in report.longrepr[2]:
+            yield report.nodeid
