@@ -17,7 +17,7 @@ def throw(dice: int, times: int = 1000) -> list[int]:
     return totals
 
 
-compare = notebook_task("compare.py")
+compare = notebook_task("notebooks/compare.py")
 
 
 @pipeline
