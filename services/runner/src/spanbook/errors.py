@@ -23,6 +23,22 @@ class TaskError(SpanbookError):
     """A task cannot run as declared; raised in the worker, shown as the task's failure."""
 
 
+class LogError(TaskError):
+    """Something cannot be logged as it was given; the message says what can."""
+
+
+class ValueTooLargeError(LogError):
+    """A value or file is over the limit of what one record or artifact may hold."""
+
+
+class UpstreamError(TaskError):
+    """A notebook asked for an upstream value that it was not given."""
+
+
+class KernelError(SpanbookError):
+    """A notebook's kernel did not start, or died."""
+
+
 class PortInUseError(UsageError):
     """Another program listens where a service of local mode should."""
 

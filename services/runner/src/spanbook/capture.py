@@ -1,0 +1,438 @@
+"""Everything that an attempt prints, by whatever means, as log records of the attempt.
+
+File descriptors 1 and 2 of a worker become pipes, once a process, so that an attempt pays nothing
+for them; C extensions and subprocesses write there. Python's own ``sys.stdout`` and ``sys.stderr``
+go past the pipes, but empty them first, so that the order in which a task and its subprocesses
+write is the order that is recorded.
+"""
+
+import atexit
+import codecs
+import contextlib
+import ctypes
+import io
+import logging
+import os
+import select
+import sys
+import threading
+from collections import deque
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Final, Literal
+
+from opentelemetry.proto.logs.v1.logs_pb2 import SeverityNumber
+from spanbook_runfile import names
+from spanbook_runfile.names import Event
+
+if TYPE_CHECKING:
+    from spanbook.emitter import Emitter
+
+Stream = Literal["stdout", "stderr"]
+
+MAX_OUTPUT_BYTES: Final = 1 << 20
+TAIL_BYTES: Final = 64 << 10  # kept of what is cut, so that the last lines are there
+MAX_LINE: Final = 16 << 10  # characters; longer lines are split
+READ_BYTES: Final = 1 << 16
+
+_SEVERITIES: Final = (
+    (logging.CRITICAL, SeverityNumber.SEVERITY_NUMBER_FATAL),
+    (logging.ERROR, SeverityNumber.SEVERITY_NUMBER_ERROR),
+    (logging.WARNING, SeverityNumber.SEVERITY_NUMBER_WARN),
+    (logging.INFO, SeverityNumber.SEVERITY_NUMBER_INFO),
+)
+
+
+class Lines:
+    """Text as it is written, cut into lines of one stream.
+
+    A carriage return starts the line again (progress bars); a line over :data:`MAX_LINE` is split,
+    holding back what could be the beginning of a secret.
+    """
+
+    def __init__(self, emitter: "Emitter", stream: Stream) -> None:
+        self._emitter = emitter
+        self._stream = stream
+        self._rest = ""
+
+    def write(self, text: str) -> None:
+        """Take text, and record the lines that it completes."""
+        text = self._rest + text
+        if "\n" not in text:
+            self._rest = self._fold(text)
+            if len(self._rest) > MAX_LINE:
+                self._split()
+            return
+        *lines, rest = text.split("\n")
+        self._rest = ""
+        for line in lines:
+            self._line(line)
+        self.write(rest)
+
+    def close(self) -> None:
+        """Record the last line, where it has no newline."""
+        rest, self._rest = self._rest, ""
+        if rest:
+            self._line(rest)
+
+    @staticmethod
+    def _fold(text: str) -> str:
+        """What a terminal would still show of a line: the text behind the last carriage return."""
+        if "\r" not in text:
+            return text
+        ends_open = text.endswith("\r")
+        shown = text.rstrip("\r").rpartition("\r")[2]
+        return shown + "\r" if ends_open else shown
+
+    def _line(self, line: str) -> None:
+        line = self._fold(line).rstrip("\r")
+        if len(line) <= MAX_LINE:
+            self._emitter.line(self._stream, line)
+            return
+        line = self._emitter.masker.text(line)
+        for start in range(0, len(line), MAX_LINE):
+            self._emitter.line(self._stream, line[start : start + MAX_LINE])
+
+    def _split(self) -> None:
+        rest = self._emitter.masker.text(self._rest)
+        held = min(self._emitter.masker.longest, MAX_LINE // 2)
+        while len(rest) > MAX_LINE + held:
+            self._emitter.line(self._stream, rest[:MAX_LINE])
+            rest = rest[MAX_LINE:]
+        self._rest = rest
+
+
+class Output:
+    """What one attempt prints: the first ``limit`` bytes line by line, of the rest the end."""
+
+    def __init__(self, emitter: "Emitter", limit: int = MAX_OUTPUT_BYTES) -> None:
+        self._emitter = emitter
+        self._left = limit
+        self._limit = limit
+        self._lines = {s: Lines(emitter, s) for s in ("stdout", "stderr")}
+        self._tail: deque[tuple[Stream, str]] = deque()
+        self._tail_size = 0
+        self._dropped = 0
+
+    def write(self, stream: Stream, text: str) -> None:
+        """Take text of a stream, in any pieces."""
+        if self._left > 0:
+            head, text = text[: self._left], text[self._left :]
+            self._left -= len(head)
+            self._lines[stream].write(head)
+        if text:
+            self._keep_tail(stream, text)
+
+    def log(self, record: logging.LogRecord, text: str) -> None:
+        """Take a record of Python's ``logging``."""
+        if self._left <= 0:
+            self._keep_tail("stderr", text + "\n")
+            return
+        self._left -= min(self._left, len(text))
+        self._emitter.line(
+            "log",
+            text if len(text) <= MAX_LINE else self._emitter.masker.text(text)[:MAX_LINE] + " …",
+            at=int(record.created * 1e9),
+            severity=next((n for level, n in _SEVERITIES if record.levelno >= level), 5),
+            severity_text=record.levelname,
+            logger=record.name,
+        )
+
+    def close(self) -> None:
+        """Record open lines, and how much was cut."""
+        self._end_cut()
+        for lines in self._lines.values():
+            lines.close()
+
+    def _keep_tail(self, stream: Stream, text: str) -> None:
+        if len(text) > TAIL_BYTES:
+            self._drop(self._tail_size + len(text) - TAIL_BYTES)
+            self._tail.clear()
+            self._tail_size, text = 0, text[-TAIL_BYTES:]
+        self._tail.append((stream, text))
+        self._tail_size += len(text)
+        while self._tail_size > TAIL_BYTES:
+            _, old = self._tail.popleft()
+            self._tail_size -= len(old)
+            self._drop(len(old))
+
+    def _drop(self, size: int) -> None:
+        if not self._dropped:
+            self._cut_event(
+                f"The output is over {self._limit:,} characters; of the rest only the end is kept."
+            )
+        self._dropped += size
+
+    def _cut_event(self, body: str, dropped: int = 0) -> None:
+        self._emitter.event(
+            Event.OUTPUT_TRUNCATED,
+            body,
+            {names.DROPPED_BYTES: dropped},
+            severity=SeverityNumber.SEVERITY_NUMBER_WARN,
+        )
+
+    def _end_cut(self) -> None:
+        """Record the kept end, from the first whole line on where something before it was cut."""
+        pieces = list(self._tail)
+        if self._dropped:
+            pieces = self._whole_lines(pieces)
+            self._cut_event(f"{self._dropped:,} characters of output were cut here.", self._dropped)
+        for stream, text in pieces:
+            self._lines[stream].write(text)
+
+    def _whole_lines(self, pieces: list[tuple[Stream, str]]) -> list[tuple[Stream, str]]:
+        """The pieces without each stream's first line, which may begin within a secret."""
+        for stream, lines in self._lines.items():
+            lines.close()
+            for index, (owner, text) in enumerate(pieces):
+                if owner != stream:
+                    continue
+                _, newline, rest = text.partition("\n")
+                self._dropped += len(text) - len(rest)
+                pieces[index] = (owner, rest)
+                if newline:
+                    break
+        return pieces
+
+
+class _Pipe:
+    """A file descriptor of this process turned into a pipe that we read."""
+
+    def __init__(self, stream: Stream, fd: int) -> None:
+        self.stream: Stream = stream
+        self.original = os.dup(fd)
+        self.fd = fd
+        self.reader, writer = os.pipe()
+        os.set_blocking(self.reader, False)
+        os.dup2(writer, fd)
+        os.close(writer)
+        self.decoder = codecs.getincrementaldecoder("utf-8")("replace")
+
+    def read(self) -> bytes:
+        """What lies in the pipe, up to :data:`READ_BYTES`; empty where nothing does."""
+        try:
+            return os.read(self.reader, READ_BYTES)
+        except BlockingIOError:
+            return b""
+
+    def pass_on(self, data: bytes) -> None:
+        """Write to what the descriptor was before."""
+        with contextlib.suppress(OSError):
+            while data:
+                data = data[os.write(self.original, data) :]
+
+
+class _PythonStream(io.TextIOBase):
+    """``sys.stdout`` or ``sys.stderr`` of a worker, while an attempt runs and between attempts."""
+
+    def __init__(self, owner: "_Capture", pipe: _Pipe) -> None:
+        self._owner = owner
+        self._pipe = pipe
+        self.buffer = io.BufferedWriter(_RawStream(owner, pipe), 1)  # for sys.stdout.buffer.write
+
+    name = property(lambda self: f"<{self._pipe.stream}>")
+    encoding = "utf-8"
+    errors = "replace"
+
+    def write(self, text: str, /) -> int:
+        if not isinstance(text, str):
+            raise TypeError(f"write() argument must be str, not {type(text).__name__}")
+        self._owner.write(self._pipe, text)
+        return len(text)
+
+    def writable(self) -> bool:
+        return True
+
+    def fileno(self) -> int:
+        return self._pipe.fd
+
+    def isatty(self) -> bool:
+        return False
+
+    def flush(self) -> None:
+        """Nothing waits here."""
+
+    def close(self) -> None:
+        """Stay open: a task that closes stdout must not silence the next one."""
+
+
+class _RawStream(io.RawIOBase):
+    """The bytes side of :class:`_PythonStream`."""
+
+    def __init__(self, owner: "_Capture", pipe: _Pipe) -> None:
+        self._owner = owner
+        self._pipe = pipe
+
+    def writable(self) -> bool:
+        return True
+
+    def fileno(self) -> int:
+        return self._pipe.fd
+
+    def write(self, data: object, /) -> int:
+        content = bytes(data)  # type: ignore[call-overload]
+        self._owner.write_bytes(self._pipe, content)
+        return len(content)
+
+    def close(self) -> None:
+        """Stay open."""
+
+
+class _LogHandler(logging.Handler):
+    """Python's ``logging``, recorded with level and logger."""
+
+    def __init__(self, owner: "_Capture") -> None:
+        super().__init__()
+        self._owner = owner
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            text = self.format(record)
+        except Exception:  # noqa: BLE001: as logging does: a bad format string must not fail the task
+            self.handleError(record)
+            return
+        self._owner.log(record, text)
+
+
+class _Capture:
+    """The capture of this process: the pipes, the reader, and whose output it is now."""
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+        self.output: Output | None = None
+        self._forked = False
+        sys.stdout.flush()
+        sys.stderr.flush()
+        _flush_c()
+        self.pipes = (_Pipe("stdout", 1), _Pipe("stderr", 2))
+        sys.stdout = _PythonStream(self, self.pipes[0])  # type: ignore[assignment]
+        sys.stderr = _PythonStream(self, self.pipes[1])  # type: ignore[assignment]
+        self.handler = _LogHandler(self)
+        threading.Thread(target=self._read_on, name="spanbook-capture", daemon=True).start()
+        os.register_at_fork(after_in_child=self._after_fork)
+        atexit.register(self._restore)
+
+    def write(self, pipe: _Pipe, text: str) -> None:
+        """Take text that Python code prints."""
+        if self._forked:
+            _write_all(pipe.fd, text.encode("utf-8", "replace"))
+            return
+        with self._lock:
+            self._drain()
+            self._take(pipe, text)
+
+    def write_bytes(self, pipe: _Pipe, data: bytes) -> None:
+        """Take bytes that Python code writes to ``sys.stdout.buffer``."""
+        if self._forked:
+            _write_all(pipe.fd, data)
+            return
+        with self._lock:
+            self._drain()
+            self._take(pipe, pipe.decoder.decode(data))
+
+    def log(self, record: logging.LogRecord, text: str) -> None:
+        """Take a ``logging`` record."""
+        if self._forked:
+            _write_all(2, (text + "\n").encode("utf-8", "replace"))
+            return
+        with self._lock:
+            self._drain()
+            if self.output is not None:
+                self.output.log(record, text)
+
+    def begin(self, output: Output) -> None:
+        """What is printed from now on belongs to ``output``."""
+        with self._lock:
+            self._drain()
+            self.output = output
+
+    def end(self) -> None:
+        """Take what was printed so far, and no more."""
+        _flush_c()
+        with self._lock:
+            self._drain()
+            output, self.output = self.output, None
+            for pipe in self.pipes:
+                rest = pipe.decoder.decode(b"", final=True)
+                pipe.decoder.reset()
+                if output is not None and rest:
+                    output.write(pipe.stream, rest)
+            if output is not None:
+                output.close()
+
+    def _take(self, pipe: _Pipe, text: str) -> None:
+        if self.output is not None:
+            self.output.write(pipe.stream, text)
+        else:
+            pipe.pass_on(text.encode("utf-8", "replace"))
+
+    def _drain(self) -> None:
+        """Take all that lies in the pipes; the lock is held."""
+        for pipe in self.pipes:
+            for _ in range(64):  # a subprocess that never pauses must not hold us here
+                data = pipe.read()
+                if not data:
+                    break
+                self._take(pipe, pipe.decoder.decode(data))
+                if len(data) < READ_BYTES:
+                    break
+
+    def _read_on(self) -> None:
+        poll = select.poll()
+        for pipe in self.pipes:
+            poll.register(pipe.reader, select.POLLIN)
+        while True:
+            poll.poll()
+            with self._lock:
+                self._drain()
+
+    def _restore(self) -> None:
+        """Give the descriptors back at the interpreter's end: nobody reads the pipes after it."""
+        if self._forked:
+            return
+        with self._lock:
+            for pipe in self.pipes:
+                os.dup2(pipe.original, pipe.fd)
+            self._drain()
+
+    def _after_fork(self) -> None:
+        self._forked = True
+        self.output = None
+
+
+_capture: _Capture | None = None
+
+
+@contextlib.contextmanager
+def capture(emitter: "Emitter", limit: int = MAX_OUTPUT_BYTES) -> Iterator[None]:
+    """Record what is printed and logged in this process meanwhile, as lines of ``emitter``.
+
+    For worker processes: one capture at a time a process, and its descriptors stay pipes.
+    """
+    global _capture  # noqa: PLW0603: file descriptors 1 and 2 are the process's
+    if _capture is None:
+        _capture = _Capture()
+    root = logging.getLogger()
+    level = root.level
+    _capture.begin(Output(emitter, limit))
+    root.addHandler(_capture.handler)
+    if level == logging.WARNING or level == logging.NOTSET:
+        root.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        root.removeHandler(_capture.handler)
+        _capture.end()
+
+
+def _flush_c() -> None:
+    """Make C code's stdio buffers go to the descriptors."""
+    with contextlib.suppress(AttributeError, OSError):
+        _LIBC.fflush(None)
+
+
+_LIBC: Final = ctypes.CDLL(None)
+
+
+def _write_all(fd: int, data: bytes) -> None:
+    while data:
+        data = data[os.write(fd, data) :]

@@ -1,0 +1,338 @@
+"""What one attempt records, encoded where it happens and handed on in batches."""
+
+import hashlib
+import itertools
+import os
+import threading
+import time
+from array import array
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, Final
+
+from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord, ScopeLogs, SeverityNumber
+from opentelemetry.proto.metrics.v1.metrics_pb2 import Metric, ScopeMetrics
+from spanbook_runfile import encode, names
+from spanbook_runfile.names import ArtifactKind, Event
+
+from spanbook.errors import ValueTooLargeError
+from spanbook.masking import Masker
+from spanbook.ticker import ticker
+
+FLUSH_SECONDS: Final = 0.2
+BATCH_BYTES: Final = 2 << 20  # half of gRPC's default limit, so that a batch is one request
+RECORD_BYTES: Final = 1 << 20  # of one record's body and attributes
+SERIES_POINTS: Final = 8192  # a batch record of so many points stays well under 1 MiB
+TIMED_POINTS: Final = 1000  # denser batches leave the points' own times out
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Encoded records: a serialized ``ScopeLogs`` and a serialized ``ScopeMetrics``.
+
+    They carry no resource: whoever sends them on adds it. Bytes of several batches joined are the
+    bytes of one bigger batch. Either is empty where there is nothing of its kind.
+    """
+
+    log_records: bytes = b""
+    n_records: int = 0
+    metrics: bytes = b""
+    n_points: int = 0
+
+    def __bool__(self) -> bool:
+        return bool(self.n_records or self.n_points)
+
+
+class _Series:
+    """The points of one metric key that wait for the next flush."""
+
+    __slots__ = ("integral", "steps", "times", "values")
+
+    def __init__(self) -> None:
+        self.values: list[float] = []
+        self.steps: list[int | None] = []
+        self.times = array("q")
+
+
+class Emitter:
+    """Takes what an attempt records, from any thread, and passes it on in the order it came.
+
+    Records wait at most :data:`FLUSH_SECONDS`; an attempt shorter than that calls ``send`` never
+    and hands everything over in :meth:`close`. ``send`` may block: that is what holds back a task
+    that records faster than the driver takes, so memory stays bounded.
+
+    Args:
+        run_id: 32 hex digits.
+        span_id: the attempt's, 16 hex digits.
+        send: takes a batch, on any thread, one at a time.
+        masker: whose secrets to leave out; by default those of this process's environment.
+        origin: tells record ids apart where two processes emit for one attempt.
+    """
+
+    def __init__(
+        self,
+        run_id: str,
+        span_id: str,
+        send: Callable[[Batch], None],
+        *,
+        masker: Masker | None = None,
+        origin: str = "",
+    ) -> None:
+        self.run_id = run_id
+        self.span_id = span_id
+        self.masker = masker if masker is not None else Masker()
+        self._send = send
+        self._id_prefix = f"{span_id}.{origin}"
+        self._sequence = itertools.count()
+        self._lock = threading.Lock()  # guards what waits
+        self._send_lock = threading.RLock()  # keeps batches in order
+        self._records: list[LogRecord] = []
+        self._series: dict[str, _Series] = {}
+        self._waiting_points = 0
+        self._waiting_bytes = 0
+        self._samples: list[tuple[int, float | None, int | None]] = []
+        self._versions: dict[str, int] = {}
+        self._due: float | None = None  # when what waits must go; None: nothing waits
+        self._closed = False
+
+    def event(
+        self,
+        event: str,
+        body: object = None,
+        attrs: Mapping[str, object] | None = None,
+        *,
+        at: int | None = None,
+        severity: int = SeverityNumber.SEVERITY_NUMBER_INFO,
+        severity_text: str = "",
+    ) -> None:
+        """Record one event of the attempt; ``at`` is its time in ns, by default now.
+
+        Raises:
+            ValueTooLargeError: the body and attributes are over :data:`RECORD_BYTES`.
+        """
+        record = self._encode(event, body, attrs, at, severity, severity_text)
+        size = record.ByteSize()
+        if size > RECORD_BYTES + 4096:
+            raise ValueTooLargeError(
+                f"{(attrs or {}).get(names.KEY, event)!r} has {size:,} bytes; a recorded value may have "
+                f"{RECORD_BYTES:,}. Log it as a file instead: log.json('name.json', value)."
+            )
+        self._add(record, size)
+
+    def line(
+        self,
+        stream: str,
+        text: str,
+        *,
+        at: int | None = None,
+        severity: int = SeverityNumber.SEVERITY_NUMBER_INFO,
+        severity_text: str = "",
+        logger: str | None = None,
+    ) -> None:
+        """Record one printed line (``stdout``, ``stderr``) or ``logging`` record (``log``)."""
+        attrs = {names.IOSTREAM: None if stream == "log" else stream, names.LOGGER_NAME: logger}
+        record = self._encode("", text, attrs, at, severity, severity_text)
+        self._add(record, len(text) + 200)
+
+    def metric(
+        self, key: str, value: float, step: int | None = None, at: int | None = None
+    ) -> None:
+        """Record one point of a metric; points of one key that wait together become one record."""
+        now = at if at is not None else time.time_ns()
+        with self._lock:
+            series = self._series.get(key)
+            if series is None:
+                series = self._series[key] = _Series()
+            series.values.append(value)
+            series.steps.append(step)
+            series.times.append(now)
+            self._waiting_points += 1
+            if self._due is None:
+                self._wait()
+            full = self._waiting_points >= SERIES_POINTS
+        if full:
+            self.flush()
+
+    def artifact(
+        self,
+        path: str,
+        data: bytes | None = None,
+        *,
+        file: Path | None = None,
+        media_type: str,
+        kind: ArtifactKind = ArtifactKind.FILE,
+        meta: Mapping[str, object] | None = None,
+    ) -> None:
+        """Record a file's bytes, from memory or from a disk, in chunks of 1 MiB.
+
+        Raises:
+            OSError: the file cannot be read.
+        """
+        size, digest = _digest(data, file)
+        count = max(1, -(-size // names.ARTIFACT_CHUNK_BYTES))
+        with self._lock:
+            version = self._versions[path] = self._versions.get(path, 0) + 1
+        attrs = {
+            names.ARTIFACT_PATH: path,
+            names.ARTIFACT_MEDIA_TYPE: media_type,
+            names.ARTIFACT_SIZE: size,
+            names.ARTIFACT_SHA256: digest,
+            names.ARTIFACT_KIND: kind.value,
+            names.ARTIFACT_META: dict(meta) if meta else None,
+            names.ARTIFACT_VERSION: version,
+            names.CHUNK_COUNT: count,
+        }
+        at = time.time_ns()
+        for index, chunk in enumerate(_chunks(data, file, count)):
+            record = self._encode(Event.ARTIFACT, chunk, {**attrs, names.CHUNK_INDEX: index}, at)
+            self._add(record, len(chunk) + 600)
+
+    def usage(self, cpu: float | None, memory: int | None, at: int | None = None) -> None:
+        """Record a sample of the attempt's CPU (cores) and memory (bytes)."""
+        with self._lock:
+            self._samples.append((at or time.time_ns(), cpu, memory))
+            self._wait()
+
+    def forward(self, batch: Batch) -> None:
+        """Pass on a batch that another process of this attempt encoded (a notebook's kernel)."""
+        with self._send_lock:
+            self.flush()
+            self._send(batch)
+
+    def flush(self) -> None:
+        """Send all that waits."""
+        with self._send_lock:
+            batch = self._take()
+            if batch:
+                self._send(batch)
+
+    def close(self) -> Batch:
+        """End the attempt's recording; the batch is what was not yet sent."""
+        with self._send_lock:
+            self._closed = True
+            ticker.remove(self._tick)
+            return self._take()
+
+    def _encode(
+        self,
+        event: str,
+        body: object,
+        attrs: Mapping[str, object] | None,
+        at: int | None,
+        severity: int = SeverityNumber.SEVERITY_NUMBER_INFO,
+        severity_text: str = "",
+    ) -> LogRecord:
+        return encode.log_record(
+            run_id=self.run_id,
+            span_id=self.span_id,
+            record_id=f"{self._id_prefix}{next(self._sequence)}",
+            time=at if at is not None else time.time_ns(),
+            event=event,
+            body=body,
+            attrs=attrs,
+            severity=severity,
+            severity_text=severity_text,
+        )
+
+    def _add(self, record: LogRecord, size: int) -> None:
+        if self._waiting_bytes + size > BATCH_BYTES:
+            self.flush()
+        with self._lock:
+            self._records.append(record)
+            self._waiting_bytes += size
+            if self._due is None:
+                self._wait()
+
+    def _wait(self) -> None:
+        """Note that something waits; the lock is held."""
+        if self._due is None:
+            self._due = time.monotonic() + FLUSH_SECONDS
+            if not self._closed:
+                ticker.add(self._tick)
+
+    def _tick(self) -> None:
+        due = self._due
+        if due is not None and time.monotonic() >= due:
+            self.flush()
+
+    def _take(self) -> Batch:
+        """All that waits, encoded and masked; the send lock is held."""
+        with self._lock:
+            records, self._records = self._records, []
+            series, self._series = self._series, {}
+            samples, self._samples = self._samples, []
+            self._waiting_points = self._waiting_bytes = 0
+            self._due = None
+        if not (records or series or samples):
+            return Batch()
+        records += [self._points_record(key, points) for key, points in series.items()]
+        self.masker.refresh()
+        for record in records:
+            self.masker.record(record)
+        scope = ScopeLogs(log_records=records)
+        scope.scope.name = names.SCOPE_NAME
+        metrics, n_points = self._usage_metrics(samples)
+        return Batch(scope.SerializeToString() if records else b"", len(records), metrics, n_points)
+
+    def _points_record(self, key: str, series: _Series) -> LogRecord:
+        values, steps, times = series.values, series.steps, series.times
+        if len(values) == 1:
+            attrs = {
+                names.KEY: key,
+                names.METRIC_VALUE: values[0],
+                names.METRIC_STEP: steps[0],
+            }
+            return self._encode(Event.METRIC, None, attrs, times[0])
+        has_steps = any(step is not None for step in steps)
+        record = self._encode(Event.METRIC_BATCH, None, {names.KEY: key}, times[0])
+        record.attributes.add(key=names.METRIC_VALUES, value=encode.number_array(values))
+        record.attributes.add(
+            key=names.METRIC_STEPS, value=encode.number_array(steps if has_steps else ())
+        )
+        if len(values) <= TIMED_POINTS:
+            record.attributes.add(key=names.METRIC_TIMES, value=encode.number_array(times))
+        return record
+
+    def _usage_metrics(
+        self, samples: list[tuple[int, float | None, int | None]]
+    ) -> tuple[bytes, int]:
+        if not samples:
+            return b"", 0
+        owner = {names.ATTEMPT_ID: self.span_id}
+        gauges: list[Metric] = []
+        for name, unit, index in (
+            (names.CPU_UTILIZATION, "{cpu}", 1),
+            (names.MEMORY_USAGE, "By", 2),
+        ):
+            points = [(s[0], float(v), owner) for s in samples if (v := s[index]) is not None]
+            if points:
+                gauges.append(encode.gauge(name, unit, points))
+        scope = ScopeMetrics(metrics=gauges)
+        scope.scope.name = names.SCOPE_NAME
+        return scope.SerializeToString(), sum(len(g.gauge.data_points) for g in gauges)
+
+
+def _digest(data: bytes | None, file: Path | None) -> tuple[int, str]:
+    """Size and SHA-256 of bytes in memory or of a file."""
+    if data is not None:
+        return len(data), hashlib.sha256(data).hexdigest()
+    if file is None:
+        raise ValueError("An artifact needs data or a file.")
+    with file.open("rb") as stream:
+        digest = hashlib.file_digest(stream, "sha256").hexdigest()
+        return os.fstat(stream.fileno()).st_size, digest
+
+
+def _chunks(data: bytes | None, file: Path | None, count: int) -> Iterator[bytes]:
+    """``count`` chunks; a file that grew in the meantime is cut, one that shrank ends empty."""
+    size = names.ARTIFACT_CHUNK_BYTES
+    if data is not None:
+        for index in range(count):
+            yield data[index * size : (index + 1) * size]
+        return
+    assert file is not None
+    stream: BinaryIO
+    with file.open("rb") as stream:
+        for _ in range(count):
+            yield stream.read(size)

@@ -1,0 +1,157 @@
+"""Secrets out of everything that is recorded: the values of variables whose names look secret."""
+
+import base64
+import json
+import os
+import re
+from collections.abc import Iterable, Mapping
+from typing import Final
+from urllib.parse import quote, quote_plus
+
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue
+from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
+
+MASK: Final = "***"
+MIN_SECRET: Final = 4  # characters; masking shorter values would blank out ordinary text
+
+_SECRET_WORDS: Final = (
+    r"tokens?|secrets?|passw(or)?d|passphrase|pwd|pass|keys?|apikey|credentials?|creds?|auth|bearer|"
+    r"cookie|dsn|pat|signature|webhook"
+)
+_SECRET_NAME: Final = re.compile(
+    rf"(?i)(^|[_.-])({_SECRET_WORDS})([_.-]|\d|$)|token|secret|passw|credential|api_?key|private_?key"
+)
+_HARMLESS: Final = frozenset(
+    {"true", "false", "none", "null", "auto", "default", "basic", "bearer"}
+)
+_USERINFO: Final = re.compile(r"(?<=://)[^\s/@'\"<>]+(?=@)")
+
+
+def looks_secret(name: str) -> bool:
+    """Whether a variable of this name holds something that must not be published."""
+    return _SECRET_NAME.search(name) is not None
+
+
+class Masker:
+    """Replaces secrets in text by ``***``.
+
+    A secret is masked as it is, URL-encoded, base64-encoded (at any offset, with and without a
+    user name before it), as JSON and Python string escapes write it, and line by line where it has
+    several lines. The user information of URLs (``https://user:password@host``) is masked always.
+    """
+
+    def __init__(self, secrets: Iterable[str] = ()) -> None:
+        self.secrets: frozenset[str] = frozenset()
+        self.longest = 0  # characters of the longest form: what a cut through text must hold back
+        self._pattern: re.Pattern[str] | None = None
+        self._environ: Mapping[bytes, bytes] | None = None
+        self.add(secrets)
+
+    @classmethod
+    def of_environ(cls, extra: Iterable[str] = ()) -> "Masker":
+        """The masker of this process's environment, and of ``extra`` secrets."""
+        masker = cls(extra)
+        masker.refresh()
+        return masker
+
+    def add(self, secrets: Iterable[str]) -> None:
+        """Know more secrets; what was a secret once stays one."""
+        known = self.secrets | {s for s in secrets if _is_worth_masking(s)}
+        if known == self.secrets:
+            return
+        self.secrets = known
+        forms = sorted({f for s in known for f in _forms(s)}, key=len, reverse=True)
+        self.longest = max(map(len, forms))
+        self._pattern = re.compile("|".join(map(re.escape, forms)))
+
+    def refresh(self) -> None:
+        """Look at the environment again: a task may have loaded a ``.env`` file."""
+        environ = os.environb.copy()
+        if environ == self._environ:
+            return
+        self._environ = environ
+        self.add(
+            os.fsdecode(value) for name, value in environ.items() if looks_secret(os.fsdecode(name))
+        )
+
+    def text(self, text: str) -> str:
+        """``text`` without secrets."""
+        if self._pattern is not None:
+            text = self._pattern.sub(MASK, text)
+        if "://" in text and "@" in text:
+            text = _USERINFO.sub(MASK, text)
+        return text
+
+    def data(self, data: bytes) -> bytes:
+        """UTF-8 text as bytes, without secrets; other bytes stay as they are."""
+        try:
+            text = data.decode()
+        except UnicodeDecodeError:
+            return data
+        masked = self.text(text)
+        return data if masked == text else masked.encode()
+
+    def record(self, record: LogRecord) -> None:
+        """Mask a log record's body and attributes in place."""
+        self.value(record.body)
+        for pair in record.attributes:
+            self.value(pair.value)
+
+    def value(self, value: AnyValue) -> None:
+        """Mask an AnyValue in place, keys of maps included; bytes stay as they are."""
+        kind = value.WhichOneof("value")
+        if kind == "string_value":
+            masked = self.text(value.string_value)
+            if masked != value.string_value:
+                value.string_value = masked
+        elif kind == "array_value":
+            for item in value.array_value.values:
+                self.value(item)
+        elif kind == "kvlist_value":
+            for pair in value.kvlist_value.values:
+                pair.key = self.text(pair.key)
+                self.value(pair.value)
+
+
+def _is_worth_masking(secret: str) -> bool:
+    secret = secret.strip()
+    if len(secret) < MIN_SECRET or secret.lower() in _HARMLESS:
+        return False
+    # SSH_AUTH_SOCK, SSL_KEY_FILE: where a secret lies is none.
+    return not (secret.startswith(("/", "~/")) and os.path.lexists(os.path.expanduser(secret)))  # noqa: PTH111
+
+
+def _forms(secret: str) -> Iterable[str]:
+    """Every spelling of a secret that text may hold."""
+    plain = {
+        secret,
+        secret.strip(),
+        *(s for line in secret.splitlines() if len(s := line.strip()) >= 6),
+    }
+    for text in plain:
+        if len(text) < MIN_SECRET:
+            continue
+        yield text
+        yield quote(text, safe="", errors="surrogateescape")
+        yield quote(text, errors="surrogateescape")
+        yield quote_plus(text, errors="surrogateescape")
+        yield repr(text)[1:-1]
+        yield json.dumps(text)[1:-1]
+        yield (escaped := json.dumps(text, ensure_ascii=False)[1:-1])
+        yield json.dumps(escaped, ensure_ascii=False)[1:-1]  # JSON in a notebook's JSON
+    raw = secret.encode("utf-8", "surrogateescape")
+    if len(raw) >= 6:
+        yield from _base64_forms(raw)
+        yield from _base64_forms(secret.strip().encode("utf-8", "surrogateescape"))
+
+
+def _base64_forms(raw: bytes) -> Iterable[str]:
+    """The characters that base64 makes of ``raw`` alone, at each of the three offsets."""
+    for offset in range(3):
+        encoded = base64.b64encode(b"\0" * offset + raw).decode().rstrip("=")
+        start = (0, 2, 3)[offset]  # characters that the bytes before it reach into
+        spill = 1 if (offset + len(raw)) % 3 else 0  # and the bytes behind it
+        core = encoded[start : len(encoded) - spill]
+        if len(core) >= 8:
+            yield core
+            yield core.replace("+", "-").replace("/", "_")
