@@ -10,6 +10,13 @@ import numpy as np
 from spanbook import log, task
 
 SEED = 42
+MODEL_INPUT = {  # what a page must know to let its reader draw a digit and ask the model
+    "name": "X",
+    "shape": [None, 64],
+    "dtype": "float32",
+    "range": [0, 16],
+    "image": [8, 8],
+}
 
 
 class Digits(NamedTuple):
@@ -76,7 +83,5 @@ def train_model(split: Split, nr_train_images: int) -> Trained:
     with warnings.catch_warnings():  # skl2onnx still looks at what scikit-learn has deprecated
         warnings.filterwarnings("ignore", "Attribute `prob", FutureWarning)
         onnx = to_onnx(model, pixels[:1], options={"zipmap": False}).SerializeToString()
-    digits = [str(digit) for digit in range(10)]
-    model_input = {"kind": "image", "shape": [8, 8], "range": [0, 16], "labels": digits}
-    log.file("model.onnx", onnx, model=True, meta=model_input)
+    log.model("model.onnx", onnx, input=MODEL_INPUT)
     return Trained(onnx, split.test)
