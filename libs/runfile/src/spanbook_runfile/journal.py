@@ -44,14 +44,17 @@ def read_frames(
         NotARunFileError: the stream does not start with :data:`MAGIC`. An empty stream, or one
             cut within it, has no frames.
     """
-    magic = stream.read(len(MAGIC))
-    if magic != MAGIC:
-        if MAGIC.startswith(magic):
-            return
-        raise NotARunFileError(
-            f"This is no spanbook journal: it starts with {magic[:20]!r}, not with {MAGIC!r}."
-        )
-    offset = len(MAGIC)
+    if start:
+        stream.seek(start)
+    else:
+        magic = stream.read(len(MAGIC))
+        if magic != MAGIC:
+            if MAGIC.startswith(magic):
+                return
+            raise NotARunFileError(
+                f"This is no spanbook journal: it starts with {magic[:20]!r}, not with {MAGIC!r}."
+            )
+    offset = start or len(MAGIC)
     size = _HEAD.size + _CRC.size
     while len(head := stream.read(size)) == size:
         number, length = _HEAD.unpack_from(head)
