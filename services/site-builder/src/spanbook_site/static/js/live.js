@@ -1,0 +1,196 @@
+// Follows a run in progress: when the viewer tells that this page changed, the parts that differ are swapped.
+"use strict";
+(function (spanbook) {
+  if (!spanbook.served) return;
+
+  const here = location.href.split("#")[0];
+  let before = spanbook.source; // the page as it came last
+  let stream = null;
+  let busy = false;
+  let again = false;
+
+  // -- the stream ----------------------------------------------------------------------------------------------
+  function address() {
+    const path = decodeURIComponent(location.pathname).slice(1);
+    return path === "" || path.endsWith("/") ? `${path}index.html` : path;
+  }
+
+  function listen() {
+    if (document.hidden || stream) return;
+    stream = new EventSource("/events");
+    stream.addEventListener("hello", update); // something may have come since this page was fetched
+    stream.addEventListener("changed", (event) => {
+      const change = JSON.parse(event.data);
+      if (change.all || change.paths.includes(address())) update();
+    });
+    stream.onopen = () => document.documentElement.classList.add("live");
+    stream.onerror = () => {
+      document.documentElement.classList.remove("live");
+      if (stream && stream.readyState === EventSource.CLOSED) {
+        stream = null; // refused: too many pages listen
+        setTimeout(listen, 10000);
+      }
+    };
+  }
+
+  function hush() {
+    if (stream) stream.close();
+    stream = null;
+  }
+
+  // A browser has six connections to one server: a page that nobody looks at gives its own back.
+  document.addEventListener("visibilitychange", () => (document.hidden ? hush() : listen()));
+  addEventListener("pagehide", hush);
+  addEventListener("pageshow", listen);
+  listen();
+
+  async function update() {
+    if (busy) {
+      again = true;
+      return;
+    }
+    busy = true;
+    do {
+      again = false;
+      try {
+        const answer = await fetch(here, { cache: "no-cache", headers: { Accept: "text/html" } });
+        if (answer.ok) swapPage(new DOMParser().parseFromString(await answer.text(), "text/html"));
+      } catch (error) {
+        console.info("The viewer is away:", error.message); // the stream comes back, and says hello
+      }
+    } while (again);
+    busy = false;
+  }
+
+  // -- the swap ------------------------------------------------------------------------------------------------
+  const scripts = (page) => [...page.scripts].map((script) => script.getAttribute("src")).join();
+
+  function swapPage(fresh) {
+    const old = before;
+    before = fresh;
+    if (scripts(old) !== scripts(fresh)) return location.reload(); // the site was built by another version
+    if (old.title !== fresh.title) document.title = fresh.title;
+    const hold = holdScroll();
+    if (bones(old.body).isEqualNode(bones(fresh.body))) swapParts(old.body, fresh.body);
+    else replace(document.querySelector("main"), fresh.querySelector("main"));
+    spanbook.tick();
+    if (spanbook.reselect) spanbook.reselect();
+    hold();
+  }
+
+  /** The elements with an id that lie in no other such element below `within`. */
+  function parts(within) {
+    return [...within.querySelectorAll("[id]")].filter((part) => {
+      const above = part.parentElement.closest("[id]");
+      return !above || above === within || !within.contains(above);
+    });
+  }
+
+  /** A copy of an element with each part reduced to its id. */
+  function bones(element) {
+    const copy = element.cloneNode(true);
+    for (const part of parts(copy)) {
+      const bone = document.createElement("i");
+      bone.id = part.id;
+      part.replaceWith(bone);
+    }
+    return copy;
+  }
+
+  function swapParts(old, fresh) {
+    const olds = new Map(parts(old).map((part) => [part.id, part]));
+    for (const part of parts(fresh)) {
+      const shown = document.getElementById(part.id);
+      if (shown && olds.has(part.id)) swap(olds.get(part.id), part, shown);
+    }
+  }
+
+  function swap(old, fresh, shown) {
+    if (old.isEqualNode(fresh)) return;
+    if (shown.matches("[data-table]") && spanbook.tables && spanbook.tables.has(shown)) {
+      spanbook.tables.get(shown).update(fresh);
+    } else if (fresh.matches("[data-live=append]") && grew(old, fresh)) {
+      append(shown, [...fresh.children].slice(old.children.length));
+    } else if (!fresh.matches("[data-chart]") && bones(old).isEqualNode(bones(fresh))) {
+      swapParts(old, fresh);
+    } else {
+      replace(shown, fresh);
+    }
+  }
+
+  function grew(old, fresh) {
+    return (
+      fresh.children.length >= old.children.length &&
+      [...old.children].every((child, index) => child.isEqualNode(fresh.children[index]))
+    );
+  }
+
+  function append(shown, children) {
+    const box = scroller(shown);
+    const atEnd = box && box.scrollHeight - box.scrollTop - box.clientHeight < 4;
+    for (const child of children) shown.append(document.importNode(child, true));
+    if (atEnd) box.scrollTop = box.scrollHeight;
+  }
+
+  function scroller(element) {
+    for (let box = element; box && box !== document.body; box = box.parentElement) {
+      if (box.scrollHeight > box.clientHeight && /auto|scroll/.test(getComputedStyle(box).overflowY)) return box;
+    }
+    return null;
+  }
+
+  /** Put a fresh element in an old one's place; open details, focus, scroll and hidden panels stay as they are. */
+  function replace(shown, fresh) {
+    const next = document.importNode(fresh, true);
+    const focus = path(shown, document.activeElement);
+    const scrolled = [shown, ...shown.querySelectorAll("*")]
+      .filter((box) => box.scrollTop || box.scrollLeft)
+      .map((box) => [path(shown, box), box.scrollTop, box.scrollLeft]);
+    const open = new Map([...shown.querySelectorAll("details")].map((one) => [nameOf(one), one.open]));
+    if (shown.tagName === "DETAILS") next.open = shown.open;
+    for (const one of next.querySelectorAll("details")) {
+      if (open.has(nameOf(one))) one.open = open.get(nameOf(one));
+    }
+    shown.replaceWith(next);
+    spanbook.refresh(next);
+    for (const [where, top, left] of scrolled) {
+      const box = find(next, where);
+      if (box) [box.scrollTop, box.scrollLeft] = [top, left];
+    }
+    const again = focus && find(next, focus);
+    if (again) again.focus({ preventScroll: true });
+  }
+
+  function nameOf(details) {
+    const summary = details.querySelector("summary");
+    return details.id || (summary ? summary.textContent.trim() : "");
+  }
+
+  /** How to find an element again in the fresh copy: by its id or task, else by its place. */
+  function path(top, element) {
+    if (!element || !top.contains(element)) return null;
+    const steps = [];
+    for (let at = element; at !== top; at = at.parentElement) {
+      if (at.id) return [`#${CSS.escape(at.id)}`, ...steps].join(" > ");
+      steps.unshift(`:nth-child(${[...at.parentElement.children].indexOf(at) + 1})`);
+    }
+    return [":scope", ...steps].join(" > ");
+  }
+
+  function find(top, where) {
+    return where === ":scope" || where === `#${CSS.escape(top.id)}` ? top : top.querySelector(where);
+  }
+
+  /** Note what the reader looks at; the function given back puts it where it was. */
+  function holdScroll() {
+    const at = document.elementFromPoint(innerWidth / 2, Math.min(120, innerHeight / 2));
+    const anchor = at && at.closest("[id]");
+    if (!anchor || scrollY === 0) return () => undefined;
+    const { id } = anchor;
+    const top = anchor.getBoundingClientRect().top;
+    return () => {
+      const now = document.getElementById(id);
+      if (now) scrollBy({ top: now.getBoundingClientRect().top - top, behavior: "instant" });
+    };
+  }
+})(window.spanbook);

@@ -1,0 +1,41 @@
+// Light, dark, or as the system has it; set before the page is drawn.
+"use strict";
+(function () {
+  const KEY = "spanbook.theme";
+  const page = document.documentElement;
+
+  function remembered() {
+    try {
+      return localStorage.getItem(KEY) || "";
+    } catch {
+      return ""; // storage is off
+    }
+  }
+
+  function show(theme) {
+    if (theme) page.dataset.theme = theme;
+    else delete page.dataset.theme;
+    for (const button of document.querySelectorAll("[data-theme-toggle]")) label(button, theme);
+    document.dispatchEvent(new CustomEvent("spanbook:theme"));
+  }
+
+  function label(button, theme) {
+    button.hidden = false;
+    button.setAttribute("aria-label", `Theme: ${theme || "as the system has it"}. Change it.`);
+    button.title = button.getAttribute("aria-label");
+  }
+
+  show(remembered());
+  document.addEventListener("DOMContentLoaded", () => show(remembered()));
+  document.addEventListener("click", (event) => {
+    if (!event.target.closest("[data-theme-toggle]")) return;
+    const order = ["", "light", "dark"];
+    const next = order[(order.indexOf(remembered()) + 1) % order.length];
+    try {
+      localStorage.setItem(KEY, next);
+    } catch {
+      // it holds for this page only
+    }
+    show(next);
+  });
+})();
