@@ -1,0 +1,1 @@
+"""The ways in: each turns its own wire into calls of ``ingest.Ingest.export``."""

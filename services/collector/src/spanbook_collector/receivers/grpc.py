@@ -1,0 +1,112 @@
+"""OTLP over gRPC: the three Export methods, on the bytes as they came off the wire."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+
+import grpc
+from grpc import aio
+from spanbook_runfile.journal import Signal
+
+from spanbook_collector.budget import Budget
+from spanbook_collector.errors import Busy, CollectorError, Invalid, Refusal
+from spanbook_collector.ingest import Ingest
+from spanbook_collector.replies import response, status
+from spanbook_collector.settings import Settings
+
+log = logging.getLogger(__name__)
+_PACKAGE = "opentelemetry.proto.collector"
+_METHODS = {
+    f"/{_PACKAGE}.trace.v1.TraceService/Export": Signal.TRACES,
+    f"/{_PACKAGE}.logs.v1.LogsService/Export": Signal.LOGS,
+    f"/{_PACKAGE}.metrics.v1.MetricsService/Export": Signal.METRICS,
+}
+_CODES = {code.value[0]: code for code in grpc.StatusCode}
+
+
+class Receiver(grpc.GenericRpcHandler):  # type: ignore[misc]
+    """Finds the method of each call.
+
+    The methods are unary; they are registered as client streams, which is the same on the wire,
+    because then it is ours to say when, and how long, a message is read.
+    """
+
+    def __init__(self, ingest: Ingest, budget: Budget, read_timeout: float) -> None:
+        self._ingest = ingest
+        self._budget = budget
+        self._read_timeout = read_timeout
+        self._handlers = {path: self._handler(signal) for path, signal in _METHODS.items()}
+
+    def service(
+        self, handler_call_details: grpc.HandlerCallDetails
+    ) -> grpc.RpcMethodHandler | None:
+        """The handler of a call, or None for a method that we do not have (UNIMPLEMENTED)."""
+        return self._handlers.get(handler_call_details.method)
+
+    def _handler(self, signal: Signal) -> grpc.RpcMethodHandler:
+        async def export(_: AsyncIterator[bytes], context: aio.ServicerContext) -> bytes:
+            try:
+                payload = await self._read(context)
+                with self._budget.hold(len(payload)):
+                    outcome = await self._ingest.export(signal, payload)
+            except Refusal as refusal:
+                self._ingest.refused += 1
+                await _refuse(context, refusal)
+                raise  # not reached: abort raises
+            return response(signal, outcome)
+
+        return grpc.stream_unary_rpc_method_handler(export)
+
+    async def _read(self, context: aio.ServicerContext) -> bytes:
+        try:
+            async with asyncio.timeout(self._read_timeout):
+                payload = await context.read()
+        except TimeoutError:
+            raise Busy(
+                f"The request did not come within {self._read_timeout:g} s "
+                "(--read-timeout, SPANBOOK_READ_TIMEOUT)."
+            ) from None
+        if payload is aio.EOF:
+            raise Invalid("The call ended without a request message.")
+        message: bytes = payload
+        return message
+
+
+async def _refuse(context: aio.ServicerContext, refusal: Refusal) -> None:
+    told = status(refusal)
+    trailer = (("grpc-status-details-bin", told.SerializeToString()),)
+    await context.abort(_CODES[told.code], told.message, trailing_metadata=trailer)
+
+
+async def start(settings: Settings, ingest: Ingest, budget: Budget) -> tuple[aio.Server, int]:
+    """Start listening; the server and the port it has.
+
+    Raises:
+        CollectorError: the port cannot be had.
+    """
+    server = aio.server(
+        options=[
+            ("grpc.so_reuseport", 0),  # a second collector on the port must fail, not share it
+            ("grpc.max_receive_message_length", settings.max_message_bytes),
+            ("grpc.keepalive_time_ms", 60_000),  # finds half-open connections
+            ("grpc.keepalive_timeout_ms", 20_000),
+            ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
+            ("grpc.max_concurrent_streams", 100),
+        ]
+    )
+    server.add_generic_rpc_handlers((Receiver(ingest, budget, settings.read_timeout),))
+    address = f"{_bracketed(settings.host)}:{settings.grpc_port}"
+    try:
+        port = server.add_insecure_port(address)
+    except RuntimeError as error:
+        raise CollectorError(
+            f"OTLP/gRPC cannot listen on {address}: the port is in use or the address is not this "
+            "machine's. Take another with --grpc-port (SPANBOOK_OTLP_GRPC_PORT) or --host "
+            "(SPANBOOK_COLLECTOR_HOST), or stop what listens there."
+        ) from error
+    await server.start()
+    return server, port
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host

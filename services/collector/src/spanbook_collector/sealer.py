@@ -1,0 +1,95 @@
+"""The sealer's own process: it merges a journal into a run file, at low priority, one at a time.
+
+A request is a line of JSON on stdin, the answer a line on stdout. When stdin ends, because the
+collector stopped or was killed, the process ends at once, whatever it does: a seal that was not
+finished has left nothing behind that bears a run file's name.
+"""
+
+import contextlib
+import json
+import os
+import queue
+import signal
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+from spanbook_runfile.merge import Merge, write_run_file
+from spanbook_runfile.names import SealReason
+
+_NOTE_MOST = 1 << 16  # bytes: the spanbook member stands at the end and is short
+
+
+def seal(journal: Path, runs: Path, run_id: str, reason: SealReason) -> Path:
+    """Seal one journal into ``runs``; nothing to do where a crash kept a sealed one's journal.
+
+    Raises:
+        OSError: the disk refused.
+        FileExistsError: there is a run file of that run with other content; it stays as it is.
+    """
+    target = runs / f"{run_id}.json"
+    if not target.exists():
+        return merge_journal(journal, runs, run_id, reason)
+    with tempfile.TemporaryDirectory(prefix=".check-", dir=runs) as aside:
+        again = merge_journal(journal, Path(aside), run_id, reason)
+        if _digest(again) == _digest(target):  # the merge is deterministic
+            return target
+    raise FileExistsError(f"{target} is there already, with other content; it is never rewritten.")
+
+
+def merge_journal(journal: Path, folder: Path, run_id: str, reason: SealReason) -> Path:
+    """The run file of a journal, written durably into a folder."""
+    return write_run_file(folder, run_id, Merge.of_journal(journal, run_id).seal(reason))
+
+
+def _digest(path: Path) -> str | None:
+    """The digest that a run file says it has; None where it does not say."""
+    with path.open("rb") as stream:
+        stream.seek(max(0, path.stat().st_size - _NOTE_MOST))
+        _, found, note = stream.read().rpartition(b',"spanbook":')
+    try:
+        return str(json.loads(note[: note.rindex(b"}")])["digest"]) if found else None
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+def answer(request: dict[str, str]) -> dict[str, object]:
+    """Carry out one request; what went wrong is told, not raised."""
+    started = time.monotonic()
+    try:
+        path = seal(
+            Path(request["journal"]),
+            Path(request["runs"]),
+            request["run"],
+            SealReason(request["reason"]),
+        )
+        size = path.stat().st_size
+    except FileExistsError as error:
+        return {"exists": True, "error": str(error)}
+    except Exception as error:  # noqa: BLE001 - told to the collector, which logs it and tries again
+        return {"error": f"{type(error).__name__}: {error}"}
+    return {"path": str(path), "bytes": size, "seconds": time.monotonic() - started}
+
+
+def main() -> None:
+    """Answer requests until stdin ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the collector's to handle
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    with contextlib.suppress(OSError):
+        os.nice(10)
+    requests: queue.SimpleQueue[str] = queue.SimpleQueue()
+
+    def read() -> None:
+        for line in sys.stdin:
+            requests.put(line)
+        os._exit(0)
+
+    threading.Thread(target=read, daemon=True).start()
+    while True:
+        print(json.dumps(answer(json.loads(requests.get()))), flush=True)  # noqa: T201
+
+
+if __name__ == "__main__":
+    main()
