@@ -36,9 +36,11 @@ def frame(signal: Signal, payload: bytes) -> bytes:
 
 
 def read_frames(
-    stream: BinaryIO, *, max_frame: int = 1 << 28
+    stream: BinaryIO, *, start: int = 0, max_frame: int = 1 << 28
 ) -> Iterator[tuple[Signal, bytes, int]]:
     """Every whole frame as (signal, payload, offset behind it); ends at a torn or damaged one.
+
+    ``start`` is the offset behind a frame, to go on from there.
 
     Raises:
         NotARunFileError: the stream does not start with :data:`MAGIC`. An empty stream, or one
@@ -81,6 +83,6 @@ def whole_length(path: Path) -> int:
         if stream.read(len(MAGIC)) == MAGIC:
             offset = len(MAGIC)
         stream.seek(0)
-        for *_, offset in read_frames(stream):
-            pass
+        for *_, end in read_frames(stream):
+            offset = end
     return offset
