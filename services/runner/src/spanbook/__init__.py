@@ -1,1 +1,18 @@
 """Runs Python and notebook pipelines on Ray and records them with OpenTelemetry."""
+
+from spanbook.kernel import upstream
+from spanbook.log import log
+from spanbook.pipeline import either, pipeline, unless, when
+from spanbook.task import Exponential, notebook_task, task
+
+__all__ = [
+    "Exponential",
+    "either",
+    "log",
+    "notebook_task",
+    "pipeline",
+    "task",
+    "unless",
+    "upstream",
+    "when",
+]

@@ -49,6 +49,12 @@ def recording(
         _recording = before
 
 
+def install(target: Recording) -> None:
+    """Make ``log`` record to ``target`` from now on: for a process that runs one notebook."""
+    global _recording  # noqa: PLW0603
+    _recording = target
+
+
 def _forget() -> None:
     """A forked child has a copy of the emitter that nobody reads; there ``log`` prints."""
     global _recording  # noqa: PLW0603

@@ -1,0 +1,147 @@
+"""The notebook's own process: an IPython kernel that records to its worker and takes values from it."""
+
+import contextlib
+import ctypes
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from typing import Any, Final
+
+import cloudpickle
+
+from spanbook import log as log_module
+from spanbook.emitter import Batch, Emitter
+from spanbook.errors import LogError, UpstreamError
+from spanbook.log import Recording
+from spanbook.masking import Masker
+from spanbook.settings import Limits
+
+_PR_SET_PDEATHSIG: Final = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setup:
+    """What a kernel is told when it starts, as the first message on its link."""
+
+    run_id: str
+    span_id: str
+    limits: Limits
+    secrets: frozenset[str]
+    upstream: Mapping[str, bytes]  # pickled
+    connection_file: str
+    notebook: str
+
+
+class Link:
+    """The kernel's connection to its worker: batches and the result go there."""
+
+    def __init__(self, connection: Connection, masker: Masker) -> None:
+        self._connection = connection
+        self._masker = masker
+        self._told = masker.secrets
+        self._lock = threading.Lock()
+
+    def send_batch(self, batch: Batch) -> None:
+        """Pass on encoded records, and before them the secrets that the notebook has loaded."""
+        with self._lock:
+            if self._masker.secrets != self._told:
+                self._told = self._masker.secrets
+                self._connection.send(self._told)
+            self._connection.send(batch)
+
+    def send_result(self, value: object) -> None:
+        """Pass on what the notebook hands over.
+
+        Raises:
+            LogError: the value cannot be pickled.
+        """
+        try:
+            data = cloudpickle.dumps(value, protocol=5)
+        except Exception as error:
+            raise LogError(
+                f"log.result was given {type(value).__name__}, which cannot be pickled and so not be "
+                f"handed to another task: {error}"
+            ) from error
+        with self._lock:
+            self._connection.send(data)
+
+
+_upstream: Mapping[str, bytes] | None = None
+
+
+def upstream(name: str, otherwise: Callable[[], Any] | None = None) -> Any:
+    """The value that the pipeline hands to this notebook under ``name``.
+
+    Where the notebook runs by hand, ``otherwise()`` makes one.
+
+    Raises:
+        UpstreamError: there is no such value, and no ``otherwise``.
+    """
+    if _upstream is not None and name in _upstream:
+        return cloudpickle.loads(_upstream[name])
+    if otherwise is not None:
+        return otherwise()
+    if _upstream is None:
+        raise UpstreamError(
+            f"upstream({name!r}) has no value: this notebook runs by hand, outside a pipeline. Say what "
+            f"to use instead: upstream({name!r}, otherwise=lambda: …)."
+        )
+    given = ", ".join(map(repr, _upstream)) or "none"
+    raise UpstreamError(
+        f"The pipeline hands no value {name!r} to this notebook; it hands {given}. Pass it where the "
+        f"pipeline calls the notebook: my_notebook({name}=…)."
+    )
+
+
+def run(connection: Connection) -> None:
+    """Be a kernel until the worker shuts it down; never returns."""
+    setup: Setup = connection.recv()
+    masker = Masker(setup.secrets)
+    link = Link(connection, masker)
+    emitter = Emitter(setup.run_id, setup.span_id, link.send_batch, masker=masker, origin="k")
+    global _upstream  # noqa: PLW0603: of this process, which runs one notebook
+    _upstream = setup.upstream
+    log_module.install(Recording(emitter, setup.limits, link.send_result))
+    _run_ipython(setup, emitter)
+
+
+def _run_ipython(setup: Setup, emitter: Emitter) -> None:
+    from ipykernel.kernelapp import IPKernelApp  # noqa: PLC0415: seconds, and only here
+    from traitlets.config import Config  # noqa: PLC0415
+
+    config = Config()
+    config.HistoryManager.enabled = False
+    config.HistoryManager.hist_file = ":memory:"
+    config.IPKernelApp.log_level = "CRITICAL"
+    app = IPKernelApp.instance(config=config, connection_file=setup.connection_file)
+    app.initialize([])
+    app.shell.events.register("post_run_cell", lambda _: emitter.flush())
+    app.start()
+    with contextlib.suppress(OSError):
+        emitter.flush()
+    # Threads that a notebook left behind must not hold up the end, nor exit handlers fail it.
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
+
+
+def die_with_parent() -> None:
+    """Have the kernel killed when the process that started it dies, by the system on Linux."""
+    parent = os.getppid()
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:
+            os._exit(1)
+        return
+    threading.Thread(target=_watch_parent, args=(parent,), daemon=True).start()
+
+
+def _watch_parent(parent: int) -> None:
+    pause = threading.Event()
+    while os.getppid() == parent:
+        pause.wait(0.5)
+    os.killpg(0, signal.SIGKILL)

@@ -1,0 +1,220 @@
+"""A process that has imported what notebooks import, and forks a fresh kernel for each of them.
+
+A kernel forked here starts in a tenth of the time, and its imports are there already. It is a
+process of its own, in a session of its own, which can be killed with all that it started. The host
+dies with the process that started it, a kernel with its host, and a kernel is killed when the
+worker that asked for it goes away: nothing is left behind, whoever is killed.
+
+Each kernel has one connection to the host. The worker sends a :class:`Request` and three file
+descriptors (the link, stdout, stderr); the host answers with the process id, takes signal numbers,
+and says the exit code at the end.
+"""
+
+import contextlib
+import gc
+import importlib
+import json
+import os
+import selectors
+import signal
+import socket
+import sys
+import warnings
+from dataclasses import asdict, dataclass
+from multiprocessing.connection import Connection
+from typing import Final
+
+from spanbook import kernel
+
+# What every notebook needs, and what makes up most of their start: seconds when imported afresh.
+BASE: Final = (
+    "ipykernel.kernelapp",
+    "ipykernel.ipkernel",
+    "ipykernel.zmqshell",
+    "IPython.core.completerlib",
+    "cloudpickle",
+    "spanbook.log",
+    "spanbook.figures",
+)
+MAX_REQUEST: Final = 1 << 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """What a new kernel process is to look like."""
+
+    cwd: str
+    environ: dict[str, str]
+    path: list[str]  # sys.path
+
+    def encoded(self) -> bytes:
+        """As one line."""
+        return json.dumps(asdict(self)).encode() + b"\n"
+
+
+class _Kernel:
+    """A kernel that was forked, and the worker's connection."""
+
+    def __init__(self, pid: int, connection: socket.socket) -> None:
+        self.pid = pid
+        self.connection = connection
+
+    def kill(self, signum: int = signal.SIGKILL) -> None:
+        """Signal the kernel and all that it started."""
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.pid, signum)
+
+
+class Host:
+    """Listens for requests, forks kernels, and tells how they ended."""
+
+    def __init__(self, listener: socket.socket, owner: int) -> None:
+        self._listener = listener
+        self._owner = owner  # a pipe that the starting process holds: at its end it is gone
+        self._kernels: dict[int, _Kernel] = {}
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(listener, selectors.EVENT_READ, self._accept)
+        self._selector.register(owner, selectors.EVENT_READ, self._owner_gone)
+        wake_reader, wake_writer = os.pipe()
+        os.set_blocking(wake_reader, False)
+        os.set_blocking(wake_writer, False)
+        self._wake_reader = wake_reader
+        signal.set_wakeup_fd(wake_writer, warn_on_full_buffer=False)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        self._selector.register(wake_reader, selectors.EVENT_READ, self._child_ended)
+
+    def serve(self, preload: list[str]) -> None:
+        """Import ``preload`` and serve, between two imports already."""
+        for name in (*BASE, *preload):
+            self._import(name)
+            self._step(0)
+        gc.collect()
+        gc.freeze()
+        while True:
+            self._step(None)
+
+    @staticmethod
+    def _import(name: str) -> None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            # Whatever is wrong with a module shows in the notebook that imports it.
+            with contextlib.suppress(Exception):
+                importlib.import_module(name)
+
+    def _step(self, timeout: float | None) -> None:
+        for key, _ in self._selector.select(timeout):
+            key.data()
+
+    def _accept(self) -> None:
+        connection, _ = self._listener.accept()
+        connection.settimeout(5)
+        try:
+            data, fds, _, _ = socket.recv_fds(connection, MAX_REQUEST, 3)
+            while data and not data.endswith(b"\n"):
+                data += connection.recv(MAX_REQUEST)
+            request = Request(**json.loads(data))
+        except (OSError, ValueError, TypeError):
+            connection.close()
+            return
+        pid = os.fork()
+        if pid == 0:
+            try:
+                self._become_kernel(request, fds)
+            finally:
+                os._exit(70)
+        for fd in fds:
+            os.close(fd)
+        self._kernels[pid] = _Kernel(pid, connection)
+        connection.setblocking(False)
+        self._selector.register(connection, selectors.EVENT_READ, lambda: self._told(pid))
+        self._tell(connection, {"pid": pid})
+
+    def _told(self, pid: int) -> None:
+        """A signal to pass on, or the end of the connection: the worker is gone."""
+        found = self._kernels.get(pid)
+        if found is None:
+            return
+        try:
+            data = found.connection.recv(4096)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        for number in data.split():
+            found.kill(int(number))
+        if not data:
+            self._selector.unregister(found.connection)
+            found.kill()
+
+    def _child_ended(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            while os.read(self._wake_reader, 4096):
+                pass
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if pid == 0:
+                return
+            ended = self._kernels.pop(pid, None)
+            if ended is None:
+                continue
+            ended.kill()  # what it started and did not wait for
+            with contextlib.suppress(KeyError, ValueError):
+                self._selector.unregister(ended.connection)
+            self._tell(ended.connection, {"exit": os.waitstatus_to_exitcode(status)})
+            ended.connection.close()
+
+    @staticmethod
+    def _tell(connection: socket.socket, message: dict[str, int]) -> None:
+        with contextlib.suppress(OSError):
+            connection.sendall(json.dumps(message).encode() + b"\n")
+
+    def _owner_gone(self) -> None:
+        for child in self._kernels.values():
+            child.kill()
+        os._exit(0)
+
+    def _become_kernel(self, request: Request, fds: list[int]) -> None:
+        """In the forked child: leave all that is the host's behind, and run the kernel."""
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        os.setsid()
+        kernel.die_with_parent()
+        self._listener.close()
+        for other in self._kernels.values():
+            other.connection.close()
+        link, out, err = fds
+        os.dup2(out, 1)
+        os.dup2(err, 2)
+        os.close(out)
+        os.close(err)
+        os.close(self._owner)
+        os.environ.clear()
+        os.environ.update(request.environ)
+        os.chdir(request.cwd)
+        sys.path[:] = request.path
+        sys.argv[:] = ["notebook"]
+        _reseed()
+        kernel.run(Connection(link))
+
+
+def _reseed() -> None:
+    """Give the child random numbers of its own; ``random`` does so itself when forked."""
+    numpy_random = sys.modules.get("numpy.random")
+    if numpy_random is not None:
+        numpy_random.seed()
+
+
+def main() -> None:
+    """``python -m spanbook.kernelhost LISTENER_FD OWNER_FD [MODULE …]``."""
+    listener_fd, owner_fd, *preload = sys.argv[1:]
+    kernel.die_with_parent()
+    os.setsid()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the driver's to handle
+    Host(socket.socket(fileno=int(listener_fd)), int(owner_fd)).serve(preload)
+
+
+if __name__ == "__main__":
+    main()
