@@ -22,7 +22,9 @@ _INT64 = range(-(2**63), 2**63)
 MAX_DEPTH = 24  # of nested lists and mappings: protobuf's parsers stop at 100 messages, 3 a mapping
 
 
-def any_value(value: object, _within: tuple[int, ...] = ()) -> AnyValue:
+def any_value(  # noqa: PLR0911 - one return a type
+    value: object, _within: tuple[int, ...] = ()
+) -> AnyValue:
     """One value as OTLP's AnyValue.
 
     None is the empty value; numpy and pandas scalars become what they hold; dates and times
@@ -155,7 +157,7 @@ def log_record(
     severity_text: str = "",
 ) -> LogRecord:
     """One log record of a span; ``record_id`` is what duplicates are known by."""
-    record = LogRecord(
+    return LogRecord(
         time_unix_nano=time,
         observed_time_unix_nano=time,
         severity_number=severity,  # type: ignore[arg-type]
@@ -166,7 +168,6 @@ def log_record(
         span_id=bytes.fromhex(span_id),
         event_name=event,
     )
-    return record
 
 
 def gauge(

@@ -1,56 +1,99 @@
-"""Export requests in, one run file out: merged, without duplicates, in a fixed order."""
+"""Export requests in, one run file out: merged, without duplicates, in a fixed order.
+
+Two passes, so that a run of any size is sealed in little memory: each item is written as JSON to a
+scratch file as it comes, with an index entry of some hundred bytes in memory; then the items are
+copied from there in order.
+"""
 
 import contextlib
 import hashlib
+import mmap
 import os
+import struct
+import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
+from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, TypeAlias, cast
 
 import orjson
-from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
-from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
-    ExportMetricsServiceRequest,
-)
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from google.protobuf.message import DecodeError
+from opentelemetry.proto.metrics.v1.metrics_pb2 import Metric
 
 from spanbook_runfile import names, otlpjson
 from spanbook_runfile.journal import Signal, read_frames
 from spanbook_runfile.model import Counts
-from spanbook_runfile.names import SealReason
+from spanbook_runfile.names import SealReason, SpanType
+from spanbook_runfile.paths import RUN_ID
+from spanbook_runfile.wire import REQUESTS
 
 Object = dict[str, Any]
+_SECTIONS = {
+    Signal.TRACES: (b"resourceSpans", b"scopeSpans", b"spans"),
+    Signal.LOGS: (b"resourceLogs", b"scopeLogs", b"logRecords"),
+    Signal.METRICS: (b"resourceMetrics", b"scopeMetrics", b"metrics"),
+}
+_TIME = struct.Struct(">Q")
+_PLACE = struct.Struct(">QQ")  # offset and length in the scratch file
+_BLOCK = 1 << 20  # bytes copied, hashed and written at once
+# A record id's attribute, up to its value: key (tag, length, content), then the value's tag.
+_RECORD_ID = b"\x0a" + bytes((len(names.RECORD_ID),)) + names.RECORD_ID.encode() + b"\x12"
+_NO_ID = {b"\x00", b"\x02\x0a\x00"}
+_DECLARES = f'"{names.DECLARED_SPANS}"'.encode()
+
+
+Under: TypeAlias = tuple[bytes, str]
+"""What items stand under: a resource's or scope's bytes as they came, and its schema URL."""
+
+Item: TypeAlias = tuple[bytes, bytes, bytes]
+"""A data point's metric up to its points, else nothing; the place in the order; the JSON."""
 
 
 class Merge:
     """The content of one run, gathered frame by frame.
 
-    Spans dedupe by span id, log records by :data:`names.RECORD_ID`, metric points by name,
-    attributes and time; of duplicates the first stays. Records that are not of ``run_id`` are
-    left out, and counted as strays.
+    Spans dedupe by span id, log records by :data:`names.RECORD_ID` (those without, which are not
+    ours, by their whole request), metric points by name, attributes and time; of duplicates the
+    first stays. Records that are not of ``run_id`` are left out, and counted as strays.
+    ``scratch`` is where the JSON goes until it is in order; in memory where none is given.
     """
 
-    def __init__(self, run_id: str) -> None:
+    def __init__(self, run_id: str, scratch: BinaryIO | None = None) -> None:
         self.run_id = run_id
         self.duplicates = 0
         self.strays = 0
+        self.unreadable = 0
         self.declared: Counts | None = None
+        self._trace_id = bytes.fromhex(run_id)
         self._seen: set[object] = set()
         self._counts = dict.fromkeys(Signal, 0)
-        self._groups: dict[
-            Signal, dict[bytes, tuple[Object, dict[bytes, tuple[Object, list[Object]]]]]
-        ]
-        self._groups = {signal: {} for signal in Signal}
+        self._scratch = BytesIO() if scratch is None else scratch
+        self._size = 0
+        self._places: dict[Signal, dict[Under, dict[Under, dict[bytes, list[bytes]]]]]
+        self._places = {signal: {} for signal in Signal}
+        self._is_stray: dict[bytes, bool] = {}
 
     @classmethod
     def of_journal(cls, path: Path, run_id: str) -> "Merge":
-        """The merge of a journal's whole frames."""
+        """The merge of a journal's whole frames, in memory."""
         merge = cls(run_id)
+        merge.add_journal(path)
+        return merge
+
+    def add_journal(self, path: Path) -> None:
+        """Add a journal's whole frames; one that holds no request is counted and passed over.
+
+        Raises:
+            NotARunFileError: it is no journal.
+            OSError: it cannot be read, or the scratch file not be written.
+        """
         with path.open("rb") as stream:
             for signal, payload, _ in read_frames(stream):
-                merge.add(signal, payload)
-        return merge
+                try:
+                    self.add(signal, payload)
+                except DecodeError:
+                    self.unreadable += 1
 
     def add(self, signal: Signal, payload: bytes) -> None:
         """Add one serialized export request.
@@ -58,18 +101,44 @@ class Merge:
         Raises:
             google.protobuf.message.DecodeError: the payload is no such request.
         """
-        if signal is Signal.TRACES:
-            for rs in ExportTraceServiceRequest.FromString(payload).resource_spans:
-                for ss in rs.scope_spans:
-                    self._keep(signal, rs, ss, self._spans(ss.spans))
-        elif signal is Signal.LOGS:
-            for rl in ExportLogsServiceRequest.FromString(payload).resource_logs:
-                for sl in rl.scope_logs:
-                    self._keep(signal, rl, sl, self._records(sl.log_records))
-        else:
-            for rm in ExportMetricsServiceRequest.FromString(payload).resource_metrics:
-                for sm in rm.scope_metrics:
-                    self._keep(signal, rm, sm, self._metrics(sm.metrics))
+        texts: list[bytes] = []
+        offset = self._size
+        for owner, group, items in self.new_items(signal, payload):
+            heads: dict[bytes, list[bytes]] = {}
+            for head, key, text in items:
+                size = len(text) + 1
+                entry = key + _PLACE.pack(offset, size)
+                if head in heads:
+                    heads[head].append(entry)
+                else:
+                    heads[head] = [entry]
+                offset += size
+                texts += (b",", text)
+            if heads:
+                index = self._places[signal].setdefault(owner, {}).setdefault(group, {})
+                for head, entries in heads.items():
+                    index.setdefault(head, []).extend(entries)
+        self._scratch.writelines(texts)
+        self._size = offset
+
+    def new_items(
+        self, signal: Signal, payload: bytes
+    ) -> Iterator[tuple[Under, Under, Iterator[Item]]]:
+        """What a request holds that was not here yet, by resource and scope.
+
+        Raises:
+            google.protobuf.message.DecodeError: the payload is no such request.
+        """
+        for owner in REQUESTS[signal].FromString(payload).owners:
+            resource = (b"".join(owner.resource), owner.schema_url)
+            for group in owner.groups:
+                scope = (b"".join(group.scope), group.schema_url)
+                if signal is Signal.TRACES:
+                    yield resource, scope, self._spans(group.items)
+                elif signal is Signal.LOGS:
+                    yield resource, scope, self._records(resource, group.items, payload)
+                else:
+                    yield resource, scope, self._points(resource, scope, group.items)
 
     @property
     def received(self) -> Counts:
@@ -85,113 +154,152 @@ class Merge:
         self._seen.add(key)
         return True
 
-    def _spans(self, spans: Iterable[Any]) -> Iterator[Object]:
+    def _spans(self, spans: Iterable[Any]) -> Iterator[Item]:
+        pack = _TIME.pack
         for span in spans:
-            if span.trace_id.hex() != self.run_id:
+            span_id = span.span_id
+            if span.trace_id != self._trace_id:
                 self.strays += 1
-            elif self._new(span.span_id):
+            elif self._new(span_id):
                 self._counts[Signal.TRACES] += 1
-                self._note_declared(span)
-                yield otlpjson.span(span)
+                text = otlpjson.span(span)
+                if _DECLARES in text:
+                    self._note_declared(text)
+                yield b"", pack(span.start_time_unix_nano) + span_id, text
 
-    def _note_declared(self, span: Any) -> None:
-        found = {
-            pair.key: pair.value.int_value
-            for pair in span.attributes
-            if pair.key.startswith("spanbook.declared.")
-        }
-        if names.DECLARED_SPANS in found:
-            self.declared = Counts(
-                found[names.DECLARED_SPANS],
-                found.get(names.DECLARED_LOG_RECORDS, 0),
-                found.get(names.DECLARED_METRIC_POINTS, 0),
-            )
+    def _note_declared(self, text: bytes) -> None:
+        values = {pair["key"]: pair["value"] for pair in orjson.loads(text)["attributes"]}
+        if values.get(names.SPAN_TYPE) == {"stringValue": SpanType.RUN}:
+            keys = (names.DECLARED_SPANS, names.DECLARED_LOG_RECORDS, names.DECLARED_METRIC_POINTS)
+            self.declared = Counts(*(int(values.get(k, {}).get("intValue", 0)) for k in keys))
 
-    def _records(self, records: Iterable[Any]) -> Iterator[Object]:
-        for record in records:
-            if record.trace_id and record.trace_id.hex() != self.run_id:
+    def _records(self, owner: Under, records: Iterable[Any], payload: bytes) -> Iterator[Item]:
+        digest = b""
+        for number, record in enumerate(records):
+            if record.trace_id != self._trace_id and (record.trace_id or self._strays(owner[0])):
                 self.strays += 1
                 continue
-            record_id = next(
-                (p.value.string_value for p in record.attributes if p.key == names.RECORD_ID), ""
+            # A value's bytes start with its length, so that "…-9" stands before "…-10".
+            identity = next(
+                (a[len(_RECORD_ID) :] for a in record.attributes if a.startswith(_RECORD_ID)), b""
             )
-            if record_id and not self._new(record_id):
+            if not identity or identity in _NO_ID:
+                digest = digest or hashlib.blake2b(payload, digest_size=8).digest()
+                identity = digest + _TIME.pack(number)
+            if self._new(identity):
+                self._counts[Signal.LOGS] += 1
+                time = record.time_unix_nano or record.observed_time_unix_nano
+                yield b"", _TIME.pack(time) + identity, otlpjson.log_record(record)
+
+    def _points(self, owner: Under, group: Under, metrics: Iterable[bytes]) -> Iterator[Item]:
+        for raw in metrics:
+            try:
+                head, points = otlpjson.metric_head(Metric.FromString(raw))
+            except DecodeError:
+                self.unreadable += 1
                 continue
-            self._counts[Signal.LOGS] += 1
-            yield otlpjson.log_record(record)
-
-    def _metrics(self, metrics: Iterable[Any]) -> Iterator[Object]:
-        for metric in metrics:
-            out = otlpjson.metric(metric)
-            for kind in ("gauge", "sum", "histogram", "exponentialHistogram", "summary"):
-                if kind not in out:
+            for point in points:
+                if self._strays(owner[0]):
+                    self.strays += 1
                     continue
-                points = [
-                    point
-                    for point in out[kind].get("dataPoints", ())
-                    if self._new(
-                        orjson.dumps(
-                            (
-                                metric.name,
-                                point.get("timeUnixNano"),
-                                point.get("attributes"),
-                            )
-                        )
-                    )
-                ]
-                self._counts[Signal.METRICS] += len(points)
-                out[kind]["dataPoints"] = points
-                if points:
-                    yield out
+                of = b"".join(pair.SerializeToString() for pair in point.attributes)
+                time = _TIME.pack(point.time_unix_nano)
+                if self._new((owner, group, head, time, of)):
+                    self._counts[Signal.METRICS] += 1
+                    key = time + len(of).to_bytes(4, "big") + of
+                    yield head, key, otlpjson.data_point(point)
 
-    def _keep(self, signal: Signal, owner: Any, group: Any, items: Iterator[Object]) -> None:
-        for item in items:
-            resource_key = owner.resource.SerializeToString(deterministic=True)
-            scope_key = group.scope.SerializeToString(deterministic=True)
-            if resource_key not in self._groups[signal]:
-                self._groups[signal][resource_key] = (otlpjson.resource(owner.resource), {})
-            scopes = self._groups[signal][resource_key][1]
-            if scope_key not in scopes:
-                scopes[scope_key] = (otlpjson.scope(group.scope), [])
-            scopes[scope_key][1].append(item)
-            scopes[scope_key][1].extend(items)
+    def _strays(self, resource: bytes) -> bool:
+        """Whether a resource says that it is another run's."""
+        if resource not in self._is_stray:
+            pairs = orjson.loads(otlpjson.resource(resource))["attributes"]
+            values = {pair["key"]: pair["value"].get("stringValue", "") for pair in pairs}
+            claimed = values.get(names.PIPELINE_RUN_ID, "")
+            self._is_stray[resource] = bool(RUN_ID.fullmatch(claimed)) and claimed != self.run_id
+        return self._is_stray[resource]
 
-    def _section(
-        self, signal: Signal, group: str, items: str, order: Callable[[Object], Any]
-    ) -> list[Object]:
-        out = []
-        for _, (resource, scopes) in sorted(self._groups[signal].items()):
-            scope_list = [
-                {"scope": scope, items: sorted(content, key=order)}
-                for _, (scope, content) in sorted(scopes.items())
-            ]
-            out.append({"resource": resource, group: scope_list})
-        return out
+    # -- in order ---------------------------------------------------------------------------
+
+    def _pieces(self, scratch: memoryview) -> Iterator[bytes | memoryview]:
+        """The run file's text up to the ``spanbook`` member, in pieces."""
+        start = b"{"
+        for signal, (section, groups, items) in _SECTIONS.items():
+            yield start + b'"%b":[' % section
+            start = b","
+            between = b""
+            for (resource, schema_url), scopes in sorted(self._places[signal].items()):
+                told = otlpjson.resource(resource)
+                yield b'%b{"resource":%b,"%b":[' % (between, told, groups)
+                between = b""
+                for (scope, scope_schema), heads in sorted(scopes.items()):
+                    told = otlpjson.scope(scope)
+                    yield b'%b{"scope":%b,"%b":[' % (between, told, items)
+                    yield from self._items(heads, scratch)
+                    yield b"]" + _schema(scope_schema) + b"}"
+                    between = b","
+                yield b"]" + _schema(schema_url) + b"}"
+            yield b"]"
+
+    @staticmethod
+    def _items(
+        heads: dict[bytes, list[bytes]], scratch: memoryview
+    ) -> Iterator[bytes | memoryview]:
+        between = b""
+        for head, index in sorted(heads.items()):
+            yield between + head
+            index.sort()
+            # The comma before each item lets neighbours be copied as one; the first one's is left.
+            begin = end = 0
+            for entry in index:
+                offset, length = _PLACE.unpack_from(entry, len(entry) - _PLACE.size)
+                if begin == end:
+                    begin, end = offset + 1, offset + length
+                elif offset == end and end - begin < _BLOCK:
+                    end += length
+                else:
+                    yield scratch[begin:end]
+                    begin, end = offset, offset + length
+            yield scratch[begin:end]
+            if head:
+                yield otlpjson.METRIC_TAIL
+            between = b","
+
+    def _blocks(self) -> Iterator[bytes | memoryview]:
+        """The same, small pieces put together."""
+        held: list[bytes | memoryview] = []
+        size = 0
+        for piece in self._pieces(self._readable()):
+            if size and size + len(piece) >= _BLOCK:
+                yield b"".join(held)
+                held, size = [], 0
+            if len(piece) >= _BLOCK:
+                yield piece
+            else:
+                held.append(piece)
+                size += len(piece)
+        yield b"".join(held)
+
+    def _readable(self) -> memoryview:
+        """The scratch file's bytes, not copied."""
+        if isinstance(self._scratch, BytesIO):
+            return memoryview(self._scratch.getvalue())
+        self._scratch.flush()
+        if not self._size:
+            return memoryview(b"")
+        return memoryview(mmap.mmap(self._scratch.fileno(), self._size, access=mmap.ACCESS_READ))
 
     def sections(self) -> Object:
         """The three OTLP sections, as one object, in their fixed order."""
-        return {
-            "resourceSpans": self._section(
-                Signal.TRACES,
-                "scopeSpans",
-                "spans",
-                lambda s: (int(s["startTimeUnixNano"]), s["spanId"]),
-            ),
-            "resourceLogs": self._section(
-                Signal.LOGS,
-                "scopeLogs",
-                "logRecords",
-                lambda r: int(r["timeUnixNano"]),
-            ),
-            "resourceMetrics": self._section(
-                Signal.METRICS, "scopeMetrics", "metrics", lambda m: m["name"]
-            ),
-        }
+        whole: Object = orjson.loads(b"".join(self._blocks()) + b"}")
+        return whole
 
-    def seal(self, reason: SealReason, now: datetime | None = None) -> bytes:
-        """The run file's bytes; ``digest`` covers all that stands before the ``spanbook`` member."""
-        body = orjson.dumps(self.sections())[:-1]
-        note = {
+    def write(self, stream: BinaryIO, reason: SealReason, now: datetime | None = None) -> None:
+        """Write the run file's bytes; ``digest`` covers all before the ``,"spanbook"`` member."""
+        digest = hashlib.sha256()
+        for block in self._blocks():
+            digest.update(block)
+            stream.write(block)
+        note: Object = {
             "format": names.FORMAT_VERSION,
             "runId": self.run_id,
             "sealedAt": (now or datetime.now(UTC)).isoformat(timespec="milliseconds"),
@@ -200,9 +308,21 @@ class Merge:
             "declared": self.declared and counts_json(self.declared),
             "complete": self.declared == self.received,
             "duplicates": self.duplicates,
-            "digest": "sha256:" + hashlib.sha256(body).hexdigest(),
+            "digest": "sha256:" + digest.hexdigest(),
         }
-        return body + b',"spanbook":' + orjson.dumps(note) + b"}\n"
+        if self.unreadable:
+            note["unreadable"] = self.unreadable
+        stream.write(b',"spanbook":' + orjson.dumps(note) + b"}\n")
+
+    def seal(self, reason: SealReason, now: datetime | None = None) -> bytes:
+        """The run file's bytes."""
+        stream = BytesIO()
+        self.write(stream, reason, now)
+        return stream.getvalue()
+
+
+def _schema(url: str) -> bytes:
+    return b',"schemaUrl":' + orjson.dumps(url) if url else b""
 
 
 def counts_json(counts: Counts) -> Object:
@@ -214,17 +334,48 @@ def counts_json(counts: Counts) -> Object:
     }
 
 
+def seal_journal(
+    journal: Path | Iterable[Path],
+    runs: Path,
+    run_id: str,
+    reason: SealReason,
+    now: datetime | None = None,
+) -> Path:
+    """Make a run file of a journal, or of several, in memory that grows with the items, not bytes.
+
+    Needs room on the disk for the run file twice while it works. A file of that name is replaced.
+
+    Raises:
+        NotARunFileError: a file is no journal.
+        OSError: the disk refused; nothing bears the run file's name then.
+    """
+    journals = [journal] if isinstance(journal, Path) else list(journal)
+    with tempfile.TemporaryFile(dir=runs, prefix=f".{run_id}.", buffering=_BLOCK) as scratch:
+        merge = Merge(run_id, cast("BinaryIO", scratch))
+        for path in journals:
+            merge.add_journal(path)
+        return _write_aside(runs, run_id, lambda stream: merge.write(stream, reason, now))
+
+
 def write_run_file(folder: Path, run_id: str, content: bytes) -> Path:
     """Write a run file aside, fsync it, make it read-only and rename it into place.
 
     Raises:
         OSError: the disk refused; nothing bears the run file's name then.
     """
+
+    def write(stream: BinaryIO) -> None:
+        stream.write(content)
+
+    return _write_aside(folder, run_id, write)
+
+
+def _write_aside(folder: Path, run_id: str, write: Callable[[BinaryIO], None]) -> Path:
     target = folder / f"{run_id}.json"
     aside = folder / f".{run_id}.{os.getpid()}.tmp"
     try:
         with aside.open("wb") as stream:
-            stream.write(content)
+            write(stream)
             stream.flush()
             os.fchmod(stream.fileno(), 0o444)
             os.fsync(stream.fileno())

@@ -4,17 +4,19 @@ Times are integers, nanoseconds since the Unix epoch (UTC), as in OTLP; 0 is nev
 unknown one is ``None``.
 """
 
-import base64
 import hashlib
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TypeAlias
 
+import pybase64
+
 from spanbook_runfile import names
 from spanbook_runfile.names import ArtifactKind, Result, SealReason, TaskType
 
-Json: TypeAlias = "None | bool | int | float | str | list[Json] | dict[str, Json]"
+Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +57,12 @@ class Metric:
     @property
     def min(self) -> float:
         """The smallest value that is a number; NaN where there is none."""
-        return min((v for v in self.values if v == v), default=float("nan"))
+        return min((v for v in self.values if not math.isnan(v)), default=float("nan"))
 
     @property
     def max(self) -> float:
         """The largest value that is a number; NaN where there is none."""
-        return max((v for v in self.values if v == v), default=float("nan"))
+        return max((v for v in self.values if not math.isnan(v)), default=float("nan"))
 
 
 @dataclass(frozen=True)
@@ -89,16 +91,18 @@ class Artifact:
         Raises:
             ValueError: a chunk is not base64.
         """
-        return b"".join(base64.b64decode(chunk, validate=True) for chunk in self.chunks)
+        return b"".join(pybase64.b64decode(chunk, validate=True) for chunk in self.chunks)
 
     @property
     def intact(self) -> bool:
         """Whether every byte came and the digest is the declared one."""
-        return (
-            self.complete
-            and len(self.data) == self.size
-            and hashlib.sha256(self.data).hexdigest() == self.sha256
-        )
+        if not self.complete:
+            return False
+        try:
+            data = self.data
+        except ValueError:
+            return False
+        return len(data) == self.size and hashlib.sha256(data).hexdigest() == self.sha256
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,170 +1,341 @@
-"""OTLP protobuf messages as OTLP JSON: lower camel case, hex ids, 64-bit integers as strings.
+"""OTLP messages as OTLP JSON text: lower camel case, hex ids, 64-bit integers as strings.
 
-Source: the OTLP specification, "JSON Protobuf Encoding"; NaN and infinities as in proto3 JSON.
+Spans and log records are those of :mod:`spanbook_runfile.wire`. The text is put together by hand,
+since this is where the time of a seal goes. Source: the OTLP specification, "JSON Protobuf
+Encoding"; NaN and infinities as in proto3 JSON.
 """
 
-import base64
+import binascii
 import math
-from collections.abc import Iterable
+import struct
 from typing import Any
 
+import orjson
+import pybase64
 from google.protobuf.json_format import MessageToDict
+from google.protobuf.message import DecodeError
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, InstrumentationScope, KeyValue
-from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
-from opentelemetry.proto.metrics.v1.metrics_pb2 import Metric
+from opentelemetry.proto.metrics.v1.metrics_pb2 import Metric, NumberDataPoint
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
-from opentelemetry.proto.trace.v1.trace_pb2 import Span
+from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
-Object = dict[str, Any]
+_quoted = orjson.dumps
+_DOUBLE = struct.Struct("<d")
+_LONG = 256  # bytes: longer attributes hardly come twice
+_MANY = 1 << 16  # attributes that are kept
 
 
-def double(value: float) -> float | str:
+def _double(value: float) -> bytes:
     """A double as JSON can hold it."""
     if math.isfinite(value):
-        return value
+        return _quoted(value)
     if math.isnan(value):
-        return "NaN"
-    return "Infinity" if value > 0 else "-Infinity"
+        return b'"NaN"'
+    return b'"Infinity"' if value > 0 else b'"-Infinity"'
 
 
-def any_value(value: AnyValue) -> Object:
+def _any_value(value: Any) -> bytes:
     """An AnyValue; the empty one is ``{}``."""
     kind = value.WhichOneof("value")
     if kind == "string_value":
-        return {"stringValue": value.string_value}
-    if kind == "int_value":
-        return {"intValue": str(value.int_value)}
-    if kind == "double_value":
-        return {"doubleValue": double(value.double_value)}
-    if kind == "bool_value":
-        return {"boolValue": value.bool_value}
-    if kind == "bytes_value":
-        return {"bytesValue": base64.b64encode(value.bytes_value).decode()}
-    if kind == "array_value":
-        return {"arrayValue": {"values": [any_value(v) for v in value.array_value.values]}}
-    if kind == "kvlist_value":
-        return {"kvlistValue": {"values": attributes(value.kvlist_value.values)}}
-    return {}
+        text = b'"stringValue":' + _quoted(value.string_value)
+    elif kind == "int_value":
+        text = b'"intValue":"%d"' % value.int_value
+    elif kind == "double_value":
+        text = b'"doubleValue":' + _double(value.double_value)
+    elif kind == "bool_value":
+        text = b'"boolValue":true' if value.bool_value else b'"boolValue":false'
+    elif kind == "bytes_value":
+        text = b'"bytesValue":"%b"' % pybase64.b64encode(value.bytes_value)
+    elif kind == "array_value":
+        text = b'"arrayValue":{"values":[%b]}' % b",".join(
+            map(_any_value, value.array_value.values)
+        )
+    elif kind == "kvlist_value":
+        text = b'"kvlistValue":{"values":[%b]}' % b",".join(map(_pair, value.kvlist_value.values))
+    else:
+        text = b""
+    return b"{%b}" % text
 
 
-def attributes(pairs: Iterable[KeyValue]) -> list[Object]:
-    """A list of key-values."""
-    return [{"key": pair.key, "value": any_value(pair.value)} for pair in pairs]
+def _pair(pair: Any) -> bytes:
+    return b'{"key":%b,"value":%b}' % (_quoted(pair.key), _any_value(pair.value))
 
 
-def resource(message: Resource) -> Object:
-    """A resource."""
-    out: Object = {"attributes": attributes(message.attributes)}
-    if message.dropped_attributes_count:
-        out["droppedAttributesCount"] = message.dropped_attributes_count
-    return out
+def _pairs(pairs: Any) -> bytes:
+    return b",".join(map(_pair, pairs))
 
 
-def scope(message: InstrumentationScope) -> Object:
-    """An instrumentation scope."""
-    out: Object = {}
-    if message.name:
-        out["name"] = message.name
-    if message.version:
-        out["version"] = message.version
-    if message.attributes:
-        out["attributes"] = attributes(message.attributes)
-    return out
+def _parsed_value(raw: bytes) -> bytes:
+    try:
+        return _any_value(AnyValue.FromString(raw))
+    except DecodeError:  # nested deeper than protobuf reads, or damaged before it was journaled
+        return b"{}"
 
 
-def span(message: Span) -> Object:
+def _content(raw: bytes) -> int:
+    """Where a string or bytes value's content begins, behind ``tag, length``; 0 if it is odd."""
+    length = shift = 0
+    for at, byte in enumerate(raw[1:6], 2):
+        length |= (byte & 127) << shift
+        shift += 7
+        if byte < 128:
+            return at if at + length == len(raw) else 0
+    return 0
+
+
+def _body(raw: bytes) -> tuple[bytes, ...]:
+    """The bytes of an AnyValue as JSON, in parts: an artifact's chunk is not copied once more."""
+    if raw[:1] == b"\x3a" and (at := _content(raw)):
+        return b'{"bytesValue":"', pybase64.b64encode(memoryview(raw)[at:]), b'"}'
+    return (_value(raw),)
+
+
+def _value(raw: bytes) -> bytes:
+    """The bytes of an AnyValue as JSON; the usual kinds without a message object."""
+    size = len(raw)
+    if not size:
+        return b"{}"
+    tag = raw[0]
+    if tag == 0x0A and (at := _content(raw)):
+        return b'{"stringValue":%b}' % _quoted(raw[at:].decode("utf-8", "replace"))
+    if tag == 0x18:
+        number = shift = 0
+        for byte in raw[1:]:
+            number |= (byte & 127) << shift
+            shift += 7
+        if raw[-1] < 128 and shift <= 70:
+            number &= (1 << 64) - 1
+            return b'{"intValue":"%d"}' % (number - (1 << 64) if number >> 63 else number)
+    elif tag == 0x21 and size == 9:
+        return b'{"doubleValue":%b}' % _double(_DOUBLE.unpack_from(raw, 1)[0])
+    elif tag == 0x10 and size == 2:
+        return b'{"boolValue":true}' if raw[1] else b'{"boolValue":false}'
+    return _parsed_value(raw)
+
+
+class _Attributes(dict[bytes, bytes]):
+    """The bytes of a KeyValue → its JSON; remembers those that are short."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._heads: dict[bytes, bytes] = {}
+
+    def __missing__(self, raw: bytes) -> bytes:
+        # The usual form: key (tag, length, content), value (tag, length, content), both short.
+        size = len(raw)
+        end = raw[1] + 2 if size > 1 else size
+        head = self._heads.get(raw[: end + 1]) or self._head(raw, end)
+        if head and end + 2 < size and raw[end + 1] == size - end - 2 < 128:
+            if raw[end + 2] == 0x0A and raw[end + 3] == size - end - 4:
+                string = _quoted(raw[end + 4 :].decode("utf-8", "replace"))
+                text = b'%b{"stringValue":%b}}' % (head, string)
+            else:
+                text = b"%b%b}" % (head, _value(raw[end + 2 :]))
+        else:
+            text = _parsed_pair(raw)
+        if size < _LONG:
+            if len(self) >= _MANY:
+                self.clear()
+            self[raw] = text
+        return text
+
+    def _head(self, raw: bytes, end: int) -> bytes:
+        """The JSON up to the value, of a KeyValue whose value's tag stands at ``end``."""
+        if not (end + 2 < len(raw) and raw[0] == 0x0A and raw[1] < 128 and raw[end] == 0x12):
+            return b""
+        if len(self._heads) >= _MANY:
+            self._heads.clear()
+        head = b'{"key":%b,"value":' % _quoted(raw[2:end].decode("utf-8", "replace"))
+        self._heads[raw[: end + 1]] = head
+        return head
+
+
+def _parsed_pair(raw: bytes) -> bytes:
+    try:
+        return _pair(KeyValue.FromString(raw))
+    except DecodeError:
+        return b'{"key":"unreadable","value":{}}'
+
+
+_attribute = _Attributes().__getitem__
+
+
+def span(message: Any) -> bytes:
     """A span."""
-    out: Object = {
-        "traceId": message.trace_id.hex(),
-        "spanId": message.span_id.hex(),
-        "name": message.name,
-        "kind": message.kind,
-        "startTimeUnixNano": str(message.start_time_unix_nano),
-        "endTimeUnixNano": str(message.end_time_unix_nano),
-    }
-    if message.parent_span_id:
-        out["parentSpanId"] = message.parent_span_id.hex()
-    if message.trace_state:
-        out["traceState"] = message.trace_state
-    if message.flags:
-        out["flags"] = message.flags
-    if message.attributes:
-        out["attributes"] = attributes(message.attributes)
-    if message.events:
-        out["events"] = [
-            _dropped(
-                event.dropped_attributes_count,
-                {
-                    "timeUnixNano": str(event.time_unix_nano),
-                    "name": event.name,
-                    "attributes": attributes(event.attributes),
-                },
-            )
-            for event in message.events
-        ]
-    if message.links:
-        out["links"] = [_link(link) for link in message.links]
-    for field in ("dropped_attributes_count", "dropped_events_count", "dropped_links_count"):
-        if count := getattr(message, field):
-            first, *rest = field.split("_")
-            out[first + "".join(word.title() for word in rest)] = count
-    if message.HasField("status"):
-        status: Object = {"code": message.status.code}
-        if message.status.message:
-            status["message"] = message.status.message
-        out["status"] = status
-    return out
+    parts = [
+        b'{"traceId":"%b","spanId":"%b","name":%b,"kind":%d,"startTimeUnixNano":"%d","endTimeUnixNano":"%d"'
+        % (
+            binascii.hexlify(message.trace_id),
+            binascii.hexlify(message.span_id),
+            _quoted(message.name),
+            message.kind,
+            message.start_time_unix_nano,
+            message.end_time_unix_nano,
+        )
+    ]
+    if parent := message.parent_span_id:
+        parts.append(b',"parentSpanId":"%b"' % binascii.hexlify(parent))
+    if attributes := message.attributes:
+        parts.append(b',"attributes":[%b]' % b",".join(map(_attribute, attributes)))
+    if status := message.status:
+        parts.append(b',"status":' + _status(b"".join(status)))
+    if events := message.events:
+        parts.append(b',"events":[%b]' % b",".join(map(_event, events)))
+    if links := message.links:
+        parts.append(b',"links":[%b]' % b",".join(map(_link, links)))
+    if state := message.trace_state:
+        parts.append(b',"traceState":' + _quoted(state))
+    if flags := message.flags:
+        parts.append(b',"flags":%d' % flags)
+    if count := message.dropped_attributes_count:
+        parts.append(b',"droppedAttributesCount":%d' % count)
+    if count := message.dropped_events_count:
+        parts.append(b',"droppedEventsCount":%d' % count)
+    if count := message.dropped_links_count:
+        parts.append(b',"droppedLinksCount":%d' % count)
+    parts.append(b"}")
+    return b"".join(parts)
 
 
-def _link(message: Span.Link) -> Object:
-    out: Object = {"traceId": message.trace_id.hex(), "spanId": message.span_id.hex()}
-    if message.trace_state:
-        out["traceState"] = message.trace_state
-    if message.attributes:
-        out["attributes"] = attributes(message.attributes)
-    if message.flags:
-        out["flags"] = message.flags
-    return _dropped(message.dropped_attributes_count, out)
+def _status(raw: bytes) -> bytes:
+    status = Status.FromString(raw)
+    message = b',"message":' + _quoted(status.message) if status.message else b""
+    return b'{"code":%d%b}' % (status.code, message)
 
 
-def _dropped(count: int, out: Object) -> Object:
-    if count:
-        out["droppedAttributesCount"] = count
-    return out
+def _event(raw: bytes) -> bytes:
+    event = Span.Event.FromString(raw)
+    return b'{"timeUnixNano":"%d","name":%b,"attributes":[%b]%b}' % (
+        event.time_unix_nano,
+        _quoted(event.name),
+        _pairs(event.attributes),
+        _dropped(event),
+    )
 
 
-def log_record(message: LogRecord) -> Object:
+def _link(raw: bytes) -> bytes:
+    link = Span.Link.FromString(raw)
+    text = b'{"traceId":"%b","spanId":"%b"' % (
+        binascii.hexlify(link.trace_id),
+        binascii.hexlify(link.span_id),
+    )
+    if link.trace_state:
+        text += b',"traceState":' + _quoted(link.trace_state)
+    if link.attributes:
+        text += b',"attributes":[%b]' % _pairs(link.attributes)
+    if link.flags:
+        text += b',"flags":%d' % link.flags
+    return text + _dropped(link) + b"}"
+
+
+def _dropped(message: Any) -> bytes:
+    count = message.dropped_attributes_count
+    return b',"droppedAttributesCount":%d' % count if count else b""
+
+
+def log_record(message: Any) -> bytes:
     """A log record."""
-    out: Object = {
-        "timeUnixNano": str(message.time_unix_nano),
-        "observedTimeUnixNano": str(message.observed_time_unix_nano),
-    }
-    if message.severity_number:
-        out["severityNumber"] = message.severity_number
-    if message.severity_text:
-        out["severityText"] = message.severity_text
-    if message.HasField("body"):
-        out["body"] = any_value(message.body)
+    parts = [
+        b'{"timeUnixNano":"%d","observedTimeUnixNano":"%d"'
+        % (message.time_unix_nano, message.observed_time_unix_nano)
+    ]
+    if severity := message.severity_number:
+        parts.append(b',"severityNumber":%d' % severity)
+    if text := message.severity_text:
+        parts.append(b',"severityText":' + _quoted(text))
+    if event := message.event_name:
+        parts.append(b',"eventName":' + _quoted(event))
+    if trace_id := message.trace_id:
+        parts.append(b',"traceId":"%b"' % binascii.hexlify(trace_id))
+    if span_id := message.span_id:
+        parts.append(b',"spanId":"%b"' % binascii.hexlify(span_id))
+    if attributes := message.attributes:
+        parts.append(b',"attributes":[%b]' % b",".join(map(_attribute, attributes)))
+    if body := message.body:
+        parts += (b',"body":', *_body(b"".join(body)))
+    if flags := message.flags:
+        parts.append(b',"flags":%d' % flags)
+    if count := message.dropped_attributes_count:
+        parts.append(b',"droppedAttributesCount":%d' % count)
+    parts.append(b"}")
+    return b"".join(parts)
+
+
+def resource(raw: bytes) -> bytes:
+    """The bytes of a resource."""
+    message = Resource.FromString(raw)
+    entities = b""
+    if message.entity_refs:
+        refs = [MessageToDict(ref) for ref in message.entity_refs]
+        entities = b',"entityRefs":' + orjson.dumps(refs)
+    return b'{"attributes":[%b]%b%b}' % (_pairs(message.attributes), _dropped(message), entities)
+
+
+def scope(raw: bytes) -> bytes:
+    """The bytes of an instrumentation scope."""
+    message = InstrumentationScope.FromString(raw)
+    parts = []
+    if message.name:
+        parts.append(b'"name":' + _quoted(message.name))
+    if message.version:
+        parts.append(b'"version":' + _quoted(message.version))
     if message.attributes:
-        out["attributes"] = attributes(message.attributes)
+        parts.append(b'"attributes":[%b]' % _pairs(message.attributes))
+    if message.dropped_attributes_count:
+        parts.append(_dropped(message)[1:])
+    return b"{%b}" % b",".join(parts)
+
+
+KINDS = ("gauge", "sum", "histogram", "exponential_histogram", "summary")
+
+
+def metric_head(message: Metric) -> tuple[bytes, Any]:
+    """A metric's JSON as far as its data points, and those; empty where it has none.
+
+    The points follow, with commas between them, then :data:`METRIC_TAIL`.
+    """
+    kind = message.WhichOneof("data")
+    if kind is None:
+        return b"", ()
+    points = getattr(message, kind).data_points
+    bare = Metric()
+    bare.CopyFrom(message)
+    getattr(bare, kind).ClearField("data_points")
+    whole = MessageToDict(bare, use_integers_for_enums=True)
+    name, *rest = kind.split("_")
+    data = whole.pop(name + "".join(map(str.title, rest)), {})
+    key = name + "".join(map(str.title, rest))
+    head = orjson.dumps({**whole, key: data})[:-2]
+    return head + (b',"dataPoints":[' if data else b'"dataPoints":['), points
+
+
+METRIC_TAIL = b"]}}"
+
+
+def data_point(message: Any) -> bytes:
+    """A data point of any kind; exemplars' ids are hex, as everywhere in OTLP JSON."""
+    if not isinstance(message, NumberDataPoint) or message.exemplars:
+        out = MessageToDict(message, use_integers_for_enums=True)
+        for exemplar in out.get("exemplars", ()):
+            for key in ("traceId", "spanId"):
+                if key in exemplar:
+                    exemplar[key] = pybase64.b64decode(exemplar[key]).hex()
+        return orjson.dumps(out)
+    parts = [b'{"timeUnixNano":"%d"' % message.time_unix_nano]
+    kind = message.WhichOneof("value")
+    if kind == "as_double":
+        parts.append(b',"asDouble":' + _double(message.as_double))
+    elif kind == "as_int":
+        parts.append(b',"asInt":"%d"' % message.as_int)
+    if message.attributes:
+        parts.append(b',"attributes":[%b]' % _pairs(message.attributes))
+    if message.start_time_unix_nano:
+        parts.append(b',"startTimeUnixNano":"%d"' % message.start_time_unix_nano)
     if message.flags:
-        out["flags"] = message.flags
-    if message.trace_id:
-        out["traceId"] = message.trace_id.hex()
-    if message.span_id:
-        out["spanId"] = message.span_id.hex()
-    if message.event_name:
-        out["eventName"] = message.event_name
-    return _dropped(message.dropped_attributes_count, out)
+        parts.append(b',"flags":%d' % message.flags)
+    parts.append(b"}")
+    return b"".join(parts)
 
 
-def metric(message: Metric) -> Object:
-    """A metric with its data points; exemplars' ids are hex as everywhere in OTLP JSON."""
-    out: Object = MessageToDict(message, use_integers_for_enums=True)
-    for kind in ("gauge", "sum", "histogram", "exponentialHistogram"):
-        for point in out.get(kind, {}).get("dataPoints", ()):
-            for exemplar in point.get("exemplars", ()):
-                for key in ("traceId", "spanId"):
-                    if key in exemplar:
-                        exemplar[key] = base64.b64decode(exemplar[key]).hex()
-    return out
+__all__ = ["METRIC_TAIL", "data_point", "log_record", "metric_head", "resource", "scope", "span"]
