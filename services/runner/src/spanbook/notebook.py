@@ -23,6 +23,7 @@ from papermill.exceptions import PapermillExecutionError
 from papermill.translators import PythonTranslator, papermill_translators
 from spanbook_runfile.names import ArtifactKind
 
+from spanbook import usage
 from spanbook.attempt import AttemptSpec, Control, NotebookSource
 from spanbook.capture import Output
 from spanbook.emitter import Batch, Emitter
@@ -191,7 +192,8 @@ class _Session:
             client.session = self
             client.on_notebook_start = lambda **_: self.control.running()
             client.on_cell_executed = self._cell_done
-            client.execute()
+            with usage.including(kernel.process.pid):
+                client.execute()
         except (DeadKernelError, EOFError, OSError) as error:
             raise _kernel_error(kernel.process.poll()) from error
         finally:

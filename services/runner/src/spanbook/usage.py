@@ -1,0 +1,108 @@
+"""CPU and memory of an attempt: this process and all that it started, sampled while it runs."""
+
+import contextlib
+import os
+import threading
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Final
+
+import psutil
+
+from spanbook.ticker import ticker
+
+if TYPE_CHECKING:
+    from spanbook.emitter import Emitter
+
+FIRST_SECONDS: Final = 0.3  # an attempt shorter than this has no sample, and pays for none
+INTERVAL: Final = 1.0
+
+_others: set[int] = set()  # process ids that belong to the attempt but are no children of ours
+
+
+@contextlib.contextmanager
+def sampler(emitter: "Emitter", interval: float = INTERVAL) -> Iterator[None]:
+    """Sample the attempt's CPU and memory every ``interval`` seconds, and once at its end."""
+    samples = _Sampler(emitter, interval)
+    ticker.add(samples.tick)
+    try:
+        yield
+    finally:
+        ticker.remove(samples.tick)
+        samples.end()
+
+
+@contextlib.contextmanager
+def including(pid: int) -> Iterator[None]:
+    """Count a process, and its children, that was started for this attempt by another process."""
+    _others.add(pid)
+    try:
+        yield
+    finally:
+        _others.discard(pid)
+
+
+class _Sampler:
+    def __init__(self, emitter: "Emitter", interval: float) -> None:
+        self._emitter = emitter
+        self._interval = interval
+        self._started = time.time()
+        self._last = time.monotonic()
+        self._cpu = _own_cpu()
+        self._due = self._last + min(FIRST_SECONDS, interval)
+        self._lock = threading.Lock()
+        self._ended = False
+
+    def tick(self) -> None:
+        """Sample, where the time has come."""
+        if time.monotonic() >= self._due:
+            self._sample()
+
+    def end(self) -> None:
+        """Take a last sample, where the attempt was long enough to have one."""
+        if time.monotonic() - self._last >= min(FIRST_SECONDS, self._interval):
+            self._sample()
+        with self._lock:
+            self._ended = True
+
+    def _sample(self) -> None:
+        with self._lock:
+            if self._ended:
+                return
+            cpu, memory = _measure(self._started)
+            now = time.monotonic()
+            # CPU of a process that ended unseen is missing: better none than a negative figure.
+            used = max(0.0, cpu - self._cpu) / max(now - self._last, 1e-3)
+            self._cpu, self._last = cpu, now
+            self._due = now + self._interval
+            self._emitter.usage(used, memory)
+
+
+def _own_cpu() -> float:
+    """CPU seconds of this process and of the children that it has waited for."""
+    return sum(os.times()[:4])
+
+
+def _measure(since: float) -> tuple[float, int]:
+    """CPU seconds and resident bytes of this process and all that was started for the attempt.
+
+    What was started before it (``since``, seconds since the epoch) serves other attempts too, and
+    is left out.
+    """
+    own = psutil.Process()
+    cpu, memory = _own_cpu(), own.memory_info().rss
+    for process in _started_for_it(own):
+        with contextlib.suppress(psutil.Error), process.oneshot():
+            if process.create_time() >= since - 0.05:
+                cpu += sum(process.cpu_times()[:4])
+                memory += process.memory_info().rss
+    return cpu, memory
+
+
+def _started_for_it(own: psutil.Process) -> set[psutil.Process]:
+    found = set(own.children(recursive=True))
+    for pid in tuple(_others):
+        with contextlib.suppress(psutil.Error):
+            other = psutil.Process(pid)
+            found |= {other, *other.children(recursive=True)}
+    return found
