@@ -2,6 +2,7 @@
 
 from spanbook_runfile.decode import parse_run, read_journal, read_run
 from spanbook_runfile.errors import NotARunFileError, RunFileError, TooLargeError
+from spanbook_runfile.live import LiveJournal
 from spanbook_runfile.model import (
     Artifact,
     Attempt,
@@ -21,6 +22,7 @@ __all__ = [
     "Attempt",
     "Counts",
     "ExceptionInfo",
+    "LiveJournal",
     "LogLine",
     "Metric",
     "NotARunFileError",
