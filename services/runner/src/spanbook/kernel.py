@@ -16,11 +16,13 @@ import cloudpickle
 from spanbook import log as log_module
 from spanbook.emitter import Batch, Emitter
 from spanbook.errors import LogError, UpstreamError
+from spanbook.figures import show_as_logged
 from spanbook.log import Recording
 from spanbook.masking import Masker
 from spanbook.settings import Limits
 
 _PR_SET_PDEATHSIG: Final = 1
+_INLINE: Final = "module://matplotlib_inline.backend_inline"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,14 +105,14 @@ def run(connection: Connection) -> None:
     masker = Masker(setup.secrets)
     link = Link(connection, masker)
     emitter = Emitter(setup.run_id, setup.span_id, link.send_batch, masker=masker, origin="k")
-    global _upstream  # noqa: PLW0603: of this process, which runs one notebook
+    global _upstream  # noqa: PLW0603 (of this process, which runs one notebook)
     _upstream = setup.upstream
     log_module.install(Recording(emitter, setup.limits, link.send_result))
     _run_ipython(setup, emitter)
 
 
 def _run_ipython(setup: Setup, emitter: Emitter) -> None:
-    from ipykernel.kernelapp import IPKernelApp  # noqa: PLC0415: seconds, and only here
+    from ipykernel.kernelapp import IPKernelApp  # noqa: PLC0415 (seconds, and only here)
     from traitlets.config import Config  # noqa: PLC0415
 
     config = Config()
@@ -118,7 +120,15 @@ def _run_ipython(setup: Setup, emitter: Emitter) -> None:
     config.HistoryManager.hist_file = ":memory:"
     config.IPKernelApp.log_level = "CRITICAL"
     app = IPKernelApp.instance(config=config, connection_file=setup.connection_file)
+    os.environ["MPLBACKEND"] = (
+        _INLINE  # figures go into the notebook, whatever the machine's default
+    )
     app.initialize([])
+    if "matplotlib.pyplot" in sys.modules:  # imported before there was a shell to show figures in
+        app.shell.enable_matplotlib("inline")
+        show_as_logged(app.shell)
+    else:
+        app.shell.events.register("post_execute", _FigureHook(app.shell))
     app.shell.events.register("post_run_cell", lambda _: emitter.flush())
     app.start()
     with contextlib.suppress(OSError):
@@ -127,6 +137,18 @@ def _run_ipython(setup: Setup, emitter: Emitter) -> None:
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(0)
+
+
+class _FigureHook:
+    """Sets figures up once the notebook has imported matplotlib."""
+
+    def __init__(self, shell: Any) -> None:
+        self._shell = shell
+
+    def __call__(self) -> None:
+        if "matplotlib.pyplot" in sys.modules:
+            self._shell.events.unregister("post_execute", self)
+            show_as_logged(self._shell)
 
 
 def die_with_parent() -> None:
