@@ -79,3 +79,9 @@ def test_links_between_documents_lead_somewhere() -> None:
     for document in documents:
         for target in re.findall(r"\]\((?!https?:|#|mailto:)([^)#\s]+)", document.read_text()):
             assert (document.parent / target).exists(), f"{document.relative_to(ROOT)}: {target}"
+
+
+def test_the_readme_shows_the_tested_example() -> None:
+    """The README's pipeline is ``pipelines/hello``, which the whole-stack tests run."""
+    example = ROOT.joinpath("pipelines/hello/pipeline.py").read_text()
+    assert example in ROOT.joinpath("README.md").read_text()

@@ -1,15 +1,16 @@
-"""The README's example: throw dice, a task for each number of dice, and compare in a notebook."""
+"""Throw dice, and see how their totals spread."""
 
 import random
 
 import matplotlib.pyplot as plt
 from spanbook import log, notebook_task, pipeline, task
 
+compare = notebook_task("notebooks/compare.py")
 
-@task
+
+@task(retries=2, timeout=60)
 def throw(dice: int, times: int = 1000) -> list[int]:
-    """Throw so many dice so many times, and give the totals."""
-    totals = [sum(random.randint(1, 6) for _ in range(dice)) for _ in range(times)]  # noqa: S311
+    totals = [sum(random.choices(range(1, 7), k=dice)) for _ in range(times)]
     log.metric("mean", sum(totals) / times)
     fig, ax = plt.subplots()
     ax.hist(totals)
@@ -17,10 +18,6 @@ def throw(dice: int, times: int = 1000) -> list[int]:
     return totals
 
 
-compare = notebook_task("notebooks/compare.py")
-
-
 @pipeline
 def hello(dice: list[int] = [1, 2, 3]) -> None:
-    """One throw task for each number of dice, all in parallel, then the notebook."""
-    compare(throws=[throw(n) for n in dice])
+    compare(throws=throw.map(dice))
