@@ -1,0 +1,198 @@
+"""The build: find what changed, render it in parallel, then the lists, and the manifest last."""
+
+import hashlib
+import logging
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from functools import cached_property
+from importlib import resources
+from multiprocessing import get_context
+from pathlib import Path
+
+from spanbook_site.errors import OutputError
+from spanbook_site.job import Job, Record, Workshop, run_job, start_worker
+from spanbook_site.lists import Lists
+from spanbook_site.memo import Memo
+from spanbook_site.output import Output
+from spanbook_site.progress import Progress
+from spanbook_site.settings import Settings
+from spanbook_site.sources import Source, scan
+from spanbook_site.templating import Templates
+from spanbook_site.urls import Urls
+
+log = logging.getLogger("spanbook_site")
+INLINE = 3  # runs that are not worth a process pool
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a build did."""
+
+    rendered: int
+    removed: int
+    broken: tuple[Record, ...]
+    total: int
+
+
+class Builder:
+    """Builds one site, once or again and again."""
+
+    def __init__(
+        self,
+        runs: Path,
+        out: Path,
+        *,
+        journals: Path | None = None,
+        settings: Settings | None = None,
+        vendor: Path | None = None,
+        jobs: int = 0,
+        progress: Progress | None = None,
+    ) -> None:
+        self.runs = runs
+        self.out = out
+        self.journals = journals
+        self.settings = settings or Settings()
+        self.jobs = jobs or os.cpu_count() or 1
+        self.progress = progress or Progress(enabled=False)
+        self.statics = _statics(vendor)
+        self.version = _version(self.settings, self.statics)
+        self.templates = Templates(self.settings, self.version, frozenset(self.statics))
+        self.workshop = Workshop(out, self.settings, self.templates)
+        self._check_out()
+
+    def _check_out(self) -> None:
+        try:
+            self.out.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OutputError(f"The output folder {self.out} cannot be made: {error.strerror}.") from error
+        known = (self.out / Urls.BUILD).exists() or (self.out / ".cache").exists()
+        if not known and any(p for p in self.out.iterdir() if not p.name.startswith(".")):
+            raise OutputError(
+                f"{self.out} holds files that spanbook-site did not make. "
+                "Give --out an empty folder, or one that an earlier build made."
+            )
+        (self.out / ".cache").mkdir(exist_ok=True)  # from now on it is known as ours
+
+    @cached_property
+    def memo(self) -> Memo:
+        """What the last build did."""
+        return Memo(self.out, self.version)
+
+    def build(self) -> Report:
+        """Bring the site up to date with its inputs."""
+        sources = scan(self.runs, self.journals)
+        memo = self.memo
+        gone = [key for key in memo.runs if key not in sources]
+        for key in gone:
+            del memo.runs[key]
+        jobs = [
+            Job(source, trimmed=bool(known and known.trimmed), full_size=known.size if known else 0)
+            for key, source in sorted(sources.items())
+            if (known := memo.runs.get(key)) is None
+            or known.stamp != source.stamp
+            or known.live != source.live
+        ]
+        rendered = self._render(jobs)
+        rendered += self._render(self._budgeted(sources))
+        if not (rendered or gone) and memo.groups and (self.out / Urls.BUILD).exists():
+            return self._report(0, 0)
+        self._write_lists(gone)
+        return self._report(rendered, len(gone))
+
+    def _report(self, rendered: int, removed: int) -> Report:
+        records = self.memo.runs.values()
+        return Report(rendered, removed, tuple(r for r in records if r.broken), len(records))
+
+    def _budgeted(self, sources: dict[str, Source]) -> list[Job]:
+        """Runs to render again, because they fell out of the size budget, or back into it."""
+        left = self.settings.budget_mb * 1_000_000
+        jobs = []
+        for record in sorted(self.memo.runs.values(), key=lambda r: (r.start, r.key), reverse=True):
+            left -= record.size
+            trim = left < 0 and not record.live and not record.broken
+            if trim != record.trimmed:
+                jobs.append(Job(sources[record.key], trimmed=trim, full_size=record.size))
+        return jobs
+
+    def _render(self, jobs: Sequence[Job]) -> int:
+        with self.progress.task("runs", len(jobs)) as tick:
+            for record in self._records(jobs):
+                self.memo.runs[record.key] = record
+                if record.broken:
+                    log.warning("%s: %s", record.name, record.broken)
+                tick()
+        return len(jobs)
+
+    def _records(self, jobs: Sequence[Job]) -> Iterator[Record]:
+        if len(jobs) <= INLINE or self.jobs == 1:
+            yield from map(self.workshop.render, jobs)
+            return
+        context = get_context("spawn")  # forking a process with threads (pyarrow's) may hang
+        with ProcessPoolExecutor(
+            self.jobs, mp_context=context, initializer=start_worker, initargs=(self.workshop,)
+        ) as pool:
+            try:
+                for future in as_completed([pool.submit(run_job, job) for job in jobs]):
+                    yield future.result()
+            except BrokenProcessPool:
+                log.warning("A worker process died; rendering what is left one by one.")
+        yield from self._rest(jobs)
+
+    def _rest(self, jobs: Sequence[Job]) -> Iterator[Record]:
+        for job in jobs:
+            known = self.memo.runs.get(job.source.key)
+            if known is None or known.stamp != job.source.stamp or known.trimmed != job.trimmed:
+                yield self.workshop.render(job)
+
+    def _write_lists(self, gone: Iterable[str]) -> None:
+        memo, output = self.memo, Output(self.out)
+        memo.begin()
+        self._write_statics(memo, output)
+        Lists(memo, output, self.templates, self.progress).write()
+        self._forget(memo, gone)
+        pages = memo.files() | {f"runs/{r.key}/": r.version for r in memo.runs.values()}
+        memo.save()
+        output.write_json(Urls.BUILD, {"version": 1, "site": self.version, "pages": pages})
+
+    def _forget(self, memo: Memo, gone: Iterable[str]) -> None:
+        output = Output(self.out)
+        for key in gone:
+            output.remove(f"runs/{key}")
+            output.path(f"{Urls.compare_data(key)}.js").unlink(missing_ok=True)
+        for address in memo.forgotten():
+            output.path(address).unlink(missing_ok=True)
+
+    def _write_statics(self, memo: Memo, output: Output) -> None:
+        def write(part: Output) -> None:
+            for name, path in self.statics.items():
+                part.write(Urls.static(name), path.read_bytes())
+            part.write(".nojekyll", b"")
+
+        memo.group("static", self.version, output, write)
+
+
+def _statics(vendor: Path | None) -> dict[str, Path]:
+    """Static files by their name under ``static/``: the builder's own, and the vendored that are there."""
+    own = Path(str(resources.files("spanbook_site"))) / "static"
+    found = {p.relative_to(own).as_posix(): p for p in sorted(own.rglob("*")) if p.suffix in (".css", ".js", ".svg")}
+    if vendor and vendor.is_dir():
+        for path in sorted(vendor.rglob("*")):
+            if path.is_file():
+                found[f"vendor/{path.relative_to(vendor).as_posix()}"] = path
+    return found
+
+
+def _version(settings: Settings, statics: dict[str, Path]) -> str:
+    """A digest of builder and settings: when it changes, everything is built anew."""
+    digest = hashlib.sha256(repr(settings).encode())
+    package = Path(str(resources.files("spanbook_site")))
+    for path in sorted([*package.rglob("*.py"), *package.rglob("*.html"), *statics.values()]):
+        digest.update(path.name.encode())
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:10]
+
+
+__all__ = ["Builder", "Report"]

@@ -1,0 +1,107 @@
+"""The command ``spanbook-site``."""
+
+import argparse
+import logging
+import os
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from spanbook_site import settings, vendor
+from spanbook_site.build import Builder, Report
+from spanbook_site.errors import SiteError
+from spanbook_site.formats import plural
+from spanbook_site.progress import Progress
+from spanbook_site.watch import watch
+
+DEFAULT_SETTINGS = Path("spanbook.yaml")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="spanbook-site",
+        description="Build the static tracker from run files and nothing else.",
+        epilog="Exit status: 0 built (broken run files get a page of their own), 1 could not build, 2 wrong usage.",
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    outputs = Path(os.environ.get("SPANBOOK_OUTPUTS") or "pipeline-outputs")
+    build = commands.add_parser("build", help="build the site, or bring it up to date")
+    build.add_argument(
+        "--runs", type=Path, default=outputs / "runs", metavar="DIR", help="folder of run files (default: %(default)s)"
+    )
+    build.add_argument(
+        "--out", type=Path, default=outputs / "site", metavar="DIR", help="folder of the site (default: %(default)s)"
+    )
+    build.add_argument(
+        "--journals", type=Path, metavar="DIR", help="folder of journals of runs in progress (default: journals beside --runs)"
+    )
+    build.add_argument(
+        "--settings",
+        type=Path,
+        metavar="FILE",
+        help="settings of the site (default: $SPANBOOK_SETTINGS, else spanbook.yaml where it is)",
+    )
+    build.add_argument(
+        "--vendor",
+        type=Path,
+        metavar="DIR",
+        help="browser libraries, as 'spanbook-site vendor' lays them (default: $SPANBOOK_VENDOR, else the user's cache)",
+    )
+    build.add_argument("--watch", action="store_true", help="go on: rebuild what changes, show runs in progress")
+    build.add_argument("--jobs", type=int, default=0, metavar="N", help="processes (default: one a core)")
+    build.add_argument("--quiet", action="store_true", help="no progress, only what went wrong")
+    fetch = commands.add_parser("vendor", help="fetch the browser libraries (charts, model) with npm, by digest")
+    fetch.add_argument("--to", type=Path, metavar="DIR", help="where to (default: $SPANBOOK_VENDOR, else the user's cache)")
+    return parser
+
+
+def _settings_path(given: Path | None) -> Path | None:
+    if given is not None:
+        return given
+    if named := os.environ.get("SPANBOOK_SETTINGS"):
+        return Path(named)
+    return DEFAULT_SETTINGS if DEFAULT_SETTINGS.exists() else None
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; returns its exit status."""
+    arguments = _parser().parse_args(argv)
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
+    try:
+        if arguments.command == "vendor":
+            folder = vendor.fetch(arguments.to or vendor.default_folder())
+            print(f"The browser libraries are in {folder}.")
+            return 0
+        return _build(arguments)
+    except SiteError as error:
+        print(f"spanbook-site: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def _build(arguments: argparse.Namespace) -> int:
+    if arguments.watch:
+        arguments.runs.mkdir(parents=True, exist_ok=True)
+    began = time.monotonic()
+    builder = Builder(
+        arguments.runs,
+        arguments.out,
+        journals=arguments.journals or arguments.runs.parent / "journals",
+        settings=settings.load(_settings_path(arguments.settings)),
+        vendor=arguments.vendor or vendor.default_folder(),
+        jobs=arguments.jobs,
+        progress=Progress(enabled=False if arguments.quiet else None),
+    )
+    report = builder.build()
+    if not arguments.quiet:
+        print(_words(report, arguments.out, time.monotonic() - began), flush=True)
+    if arguments.watch:
+        watch(builder, quiet=arguments.quiet)
+    return 0
+
+
+def _words(report: Report, out: Path, seconds: float) -> str:
+    broken = f", {plural(len(report.broken), 'file')} could not be read" if report.broken else ""
+    return f"{plural(report.total, 'run')} ({report.rendered} rendered{broken}) in {seconds:.1f} s: {out / 'index.html'}"

@@ -1,0 +1,67 @@
+"""Run files out of a zip that anybody may have made."""
+
+import hashlib
+import zipfile
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import orjson
+from spanbook_runfile import RunFileError, parse_run
+from spanbook_runfile.model import Run
+
+from spanbook_site.collect.errors import RefusedArtifactError
+
+MOST_MEMBERS = 1000
+SEALED = b',"spanbook":'  # what stands before it is what the digest covers
+
+
+def run_files(archive: Path, most: int) -> Iterator[tuple[Run, bytes]]:
+    """Every run file in a zip, parsed, with its bytes; members' names and folders mean nothing.
+
+    ``most`` bounds the unpacked bytes of the whole zip: what is declared is not believed, only
+    so much is read.
+
+    Raises:
+        RefusedArtifactError: not a zip, too large, or a member that is no sealed run file.
+    """
+    try:
+        with zipfile.ZipFile(archive) as opened:
+            members = [m for m in opened.infolist() if not m.is_dir()]
+            if not members:
+                raise RefusedArtifactError("the zip is empty")
+            if len(members) > MOST_MEMBERS:
+                raise RefusedArtifactError(f"the zip has {len(members):,} files")
+            for member in members:
+                with opened.open(member) as stream:
+                    content = stream.read(most + 1)
+                most -= len(content)
+                if most < 0:
+                    raise RefusedArtifactError("unpacked, it is over the size limit")
+                yield sealed_run(content), content
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+        raise RefusedArtifactError(f"it is no zip that can be read: {error}") from error
+
+
+def sealed_run(content: bytes) -> Run:
+    """A run file's bytes as a run, when it is sealed and its digest holds.
+
+    Raises:
+        RefusedArtifactError: it is no sealed run file, or was changed after its seal.
+    """
+    try:
+        run = parse_run(content, name="its file")
+    except RunFileError as error:
+        raise RefusedArtifactError(str(error)) from error
+    if run.seal is None:
+        raise RefusedArtifactError("its file is not sealed: it has no member 'spanbook'")
+    body, found, _ = content.rpartition(SEALED)
+    if not found or run.seal.digest != "sha256:" + hashlib.sha256(body).hexdigest():
+        raise RefusedArtifactError("its file does not match its own digest: it was changed")
+    return run
+
+
+def is_run_file(path: Path) -> bool:
+    """Whether a file that is no zip looks like a run file (GitHub can keep one file unzipped)."""
+    with path.open("rb") as stream:
+        return stream.read(1) == orjson.dumps({})[:1]

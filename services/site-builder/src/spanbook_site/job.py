@@ -1,0 +1,118 @@
+"""One run's part of a build: read it, write its pages, say what lists need. Runs in a process pool."""
+
+import hashlib
+import logging
+import traceback
+from dataclasses import dataclass
+from pathlib import Path
+
+from spanbook_runfile import RunFileError
+
+from spanbook_site import formats, summary
+from spanbook_site.output import Output
+from spanbook_site.pages.run import RunPages
+from spanbook_site.settings import Settings
+from spanbook_site.sources import Source, read
+from spanbook_site.templating import Templates
+from spanbook_site.urls import Urls
+
+log = logging.getLogger("spanbook_site")
+
+
+@dataclass(frozen=True)
+class Record:
+    """What a build remembers of a run."""
+
+    key: str
+    stamp: str  # of the source when it was rendered
+    version: str  # of all that was written
+    live: bool
+    start: int = 0  # ms
+    main: bool = True
+    tasks: tuple[str, ...] = ()  # task names
+    size: int = 0  # bytes written, when not trimmed
+    trimmed: bool = False
+    broken: str = ""  # why it could not be read
+    name: str = ""  # of the source file
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run to be rendered."""
+
+    source: Source
+    trimmed: bool
+    full_size: int = 0  # where trimmed: the size before
+
+
+@dataclass(frozen=True)
+class Workshop:
+    """What every job of a build needs."""
+
+    out: Path
+    settings: Settings
+    templates: Templates
+
+    def render(self, job: Job) -> Record:
+        """Write all pages of one run; a file that cannot be read gets a page that says why."""
+        source = job.source
+        output = Output(self.out)
+        try:
+            run = read(source, self.settings.max_run_file_mb * 1_000_000)
+            pages = RunPages(run, output, self.templates, trimmed=job.trimmed)
+            short = pages.write(None if source.live else source.path)
+        except (RunFileError, OSError) as error:
+            return self._broken(source, str(error))
+        except Exception as error:  # noqa: BLE001 - one file's fault must not take the others' pages
+            log.error("%s: %s", source.name, traceback.format_exc())
+            return self._broken(source, f"It cannot be shown: {type(error).__name__}: {error}. Please report this with the file.")
+        output.prune(f"runs/{source.key}", set(output.written))
+        return Record(
+            key=source.key,
+            stamp=source.stamp,
+            version=_version(output.written),
+            live=source.live,
+            start=short["start"] or 0,
+            main=summary.is_main(short, self.settings.main),
+            tasks=tuple(dict.fromkeys(task["name"] for task in short["tasks"])),
+            size=job.full_size if job.trimmed else output.bytes,
+            trimmed=job.trimmed,
+            name=source.name,
+        )
+
+    def _broken(self, source: Source, reason: str) -> Record:
+        output = Output(self.out)
+        address = Urls.run(source.key)
+        name = formats.text(source.name, 120)
+        reason = formats.text(reason, 1000)
+        page = self.templates.page("broken.html", address, kind="run", title=name, name=name, reason=reason, size=source.size)
+        output.write(address, page)
+        output.prune(f"runs/{source.key}", {address})
+        return Record(
+            key=source.key,
+            stamp=source.stamp,
+            version=_version(output.written),
+            live=source.live,
+            broken=reason,
+            name=name,
+        )
+
+
+def _version(written: dict[str, str]) -> str:
+    text = "\n".join(f"{address} {version}" for address, version in sorted(written.items()))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+_workshop: Workshop | None = None
+
+
+def start_worker(workshop: Workshop) -> None:
+    """Prepare a pool's process."""
+    global _workshop  # noqa: PLW0603 - set once a process, by the pool's initializer
+    _workshop = workshop
+
+
+def run_job(job: Job) -> Record:
+    """Render in a pool's process."""
+    assert _workshop is not None
+    return _workshop.render(job)

@@ -1,0 +1,201 @@
+"""A task over all runs: the experiment's table of parameters and metrics, with charts."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from spanbook_site.memo import key_of
+from spanbook_site.output import Output
+from spanbook_site.pages import numbers
+from spanbook_site.summary import Summary, title
+from spanbook_site.templating import Templates
+from spanbook_site.urls import Urls
+
+ROWS = 100  # on the page
+MAX_COLUMNS = 60  # of parameters, and of metrics
+SHOWN = 8  # of each, until others are chosen
+CHARTS = 6
+
+
+@dataclass(frozen=True)
+class Row:
+    """One task run among its like."""
+
+    run: Summary
+    task: Summary
+    numbers: Mapping[str, float]
+
+    @property
+    def id(self) -> str:
+        """Run and span id: what Compare takes."""
+        return f"{self.run['id']}.{self.task['id']}"
+
+    @property
+    def page(self) -> str:
+        """The address of the task run's page."""
+        return Urls.task_run(self.run["id"], self.task["id"])
+
+    @property
+    def what(self) -> str:
+        """The run, as people know it."""
+        return str(self.run["commit_title"] or self.run["change_title"] or self.run["pipeline"])
+
+
+@dataclass(frozen=True)
+class Columns:
+    """The table's columns: parameters, and numbers."""
+
+    parameters: tuple[str, ...]
+    metrics: tuple[str, ...]
+
+    @property
+    def key(self) -> str:
+        """A digest of them."""
+        return key_of(self.parameters, self.metrics)
+
+
+def rows_of(name: str, newest: Sequence[Summary]) -> list[Row]:
+    """Every run of a task in these runs."""
+    return [Row(run, t, numbers.of_task(t)) for run in newest for t in run["tasks"] if t["name"] == name]
+
+
+def columns(rows: Sequence[Row]) -> Columns:
+    """The columns that the newest runs call for."""
+    parameters = sorted(numbers.first_seen(row.task["parameters"] for row in rows))
+    metrics = numbers.first_seen(row.numbers for row in rows)
+    return Columns(tuple(parameters[:MAX_COLUMNS]), tuple(metrics[:MAX_COLUMNS]))
+
+
+def write_shard(output: Output, templates: Templates, name: str, number: int, rows: Sequence[Row], columns: Columns) -> None:
+    """One shard of a task's table."""
+    page = Urls.task(name)
+    data = [[row.id, _values(row, columns), templates.macro("_experiment.html", "task_row", page, row, columns)] for row in rows]
+    keys = ["state", "run", "label", "start", "duration", *columns.parameters, *columns.metrics]
+    output.write_data(Urls.task_data(name, number), {"version": 1, "keys": keys, "rows": data})
+
+
+def _values(row: Row, columns: Columns) -> list[Any]:
+    start = row.run["start"]
+    fixed = [row.task["state"], row.what, row.task["label"], None if start is None else start / 1000, row.task["run_duration"]]
+    parameters = [row.task["parameters"].get(key) for key in columns.parameters]
+    return fixed + parameters + [row.numbers.get(key) for key in columns.metrics]
+
+
+def write_page(
+    output: Output, templates: Templates, name: str, rows: Sequence[Row], columns: Columns, *, runs: int, shards: int
+) -> None:
+    """The task's page, and the data of its run-time history."""
+    address = Urls.task(name)
+    history = _over_time("run time (s)", rows, lambda row: row.task["run_duration"], Urls(address))
+    output.write_data(Urls.task_history(name), history)
+    constant = [key for key in columns.parameters if len({str(r.task["parameters"].get(key)) for r in rows}) == 1]
+    output.write(
+        address,
+        templates.page(
+            "task.html",
+            address,
+            kind="task",
+            title=name,
+            name=name,
+            rows=rows[:ROWS],
+            columns=columns,
+            constant=constant,
+            shown=SHOWN,
+            runs=runs,
+            total=len(rows) if shards <= 1 else 0,
+            shards=[Urls.task_data(name, n) for n in range(shards, 0, -1)],
+            charts=charts(rows, columns, Urls(address)),
+            history=history,
+        ),
+    )
+
+
+def charts(rows: Sequence[Row], columns: Columns, urls: Urls) -> list[tuple[str, dict[str, Any]]]:
+    """Metric against parameter, metric over time, and parallel coordinates, as far as they say something."""
+    varying = [key for key in columns.parameters if _varies(rows, key)]
+    out: list[tuple[str, dict[str, Any]]] = []
+    for metric in columns.metrics[:CHARTS]:
+        if varying:
+            out.append((f"{metric} against {varying[0]}", _scatter(metric, varying[0], rows, urls)))
+    runs = {row.run["id"] for row in rows}
+    if len(runs) > 1:
+        for metric in columns.metrics[:CHARTS]:
+            out.append((f"{metric} over time", _over_time(metric, rows, lambda row, m=metric: row.numbers.get(m), urls)))
+    if varying and columns.metrics and len(rows) > 2:
+        out.append(("Parameters and metrics", _parallel(rows, varying[:5], columns.metrics[:4], urls)))
+    return out
+
+
+def _varies(rows: Sequence[Row], key: str) -> bool:
+    found = {row.task["parameters"].get(key) for row in rows}
+    return len(found) > 1 and all(_number(v) is not None for v in found if v is not None)
+
+
+def _number(value: Any) -> float | None:
+    return value if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def _scatter(metric: str, parameter: str, rows: Sequence[Row], urls: Urls) -> dict[str, Any]:
+    points = [(_number(r.task["parameters"].get(parameter)), r.numbers.get(metric), r) for r in rows]
+    kept = [(x, y, r) for x, y, r in points if x is not None and y is not None]
+    return {
+        "kind": "scatter",
+        "x": {"label": parameter, "type": "number"},
+        "y": {"label": metric},
+        "series": [
+            {
+                "label": metric,
+                "x": [x for x, _, _ in kept],
+                "y": [y for _, y, _ in kept],
+                "href": [urls.to(r.page) for _, _, r in kept],
+            }
+        ],
+    }
+
+
+def _over_time(label: str, rows: Sequence[Row], value: Any, urls: Urls) -> dict[str, Any]:
+    series: dict[str, list[tuple[float, float, Row]]] = {}
+    for row in reversed(rows):
+        y = value(row)
+        if y is not None and row.run["start"]:
+            series.setdefault(row.task["label"] or row.task["name"], []).append((row.run["start"] / 1000, y, row))
+    return {
+        "kind": "trend",
+        "x": {"label": "run", "type": "time"},
+        "y": {"label": label},
+        "series": [
+            {
+                "label": name,
+                "x": [x for x, _, _ in points],
+                "y": [y for _, y, _ in points],
+                "href": [urls.to(row.page) for _, _, row in points],
+            }
+            for name, points in list(series.items())[:12]
+        ],
+    }
+
+
+def _parallel(rows: Sequence[Row], parameters: Sequence[str], metrics: Sequence[str], urls: Urls) -> dict[str, Any]:
+    return {
+        "kind": "parallel",
+        "axes": [{"label": key, "type": "number"} for key in (*parameters, *metrics)],
+        "rows": [
+            {
+                "label": title(row.task),
+                "href": urls.to(row.page),
+                "values": [row.task["parameters"].get(k) for k in parameters] + [row.numbers.get(k) for k in metrics],
+            }
+            for row in rows[:ROWS]
+        ],
+    }
+
+
+def write_index(output: Output, templates: Templates, entries: Sequence[tuple[str, int, Summary]]) -> None:
+    """The list of all tasks."""
+    shown = []
+    for name, runs, newest in entries:
+        found = [t for t in newest["tasks"] if t["name"] == name]
+        worst = next((t for t in found if t["state"] != "success"), found[0] if found else None)
+        shown.append({"name": name, "runs": runs, "newest": newest, "task": worst, "count": len(found)})
+    page = templates.page("tasks.html", Urls.TASKS, kind="tasks", title="Tasks", entries=shown)
+    output.write(Urls.TASKS, page)

@@ -1,0 +1,121 @@
+"""``spanbook.yaml``: what a project says about its own site. Documented in docs/configuration.md."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from spanbook_site.errors import SettingsError
+from spanbook_site.urls import slug
+
+
+@dataclass(frozen=True)
+class Report:
+    """A page pinned in the navigation: the newest good main run's notebook, figure or HTML."""
+
+    title: str
+    task: str
+    artifact: str = ""  # a path as logged; empty: the task's notebook, else its first figure
+    pipeline: str = ""
+
+    @property
+    def slug(self) -> str:
+        """The name of the report's page."""
+        return slug(self.title.lower().replace(" ", "-"))
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The site's settings; every one has a default."""
+
+    title: str = "Runs"
+    description: str = ""
+    repository: str = ""  # its web page
+    url: str = ""  # where the site will be published; the feed's links need it
+    about: str = ""  # Markdown, the text itself
+    metrics: tuple[str, ...] = ()  # "task.metric" columns of the run list
+    main: tuple[str, ...] = ("main", "master")  # branches whose runs count as the record
+    minimize: tuple[str, ...] = ()  # metrics where less is better, besides those that look it
+    reports: tuple[Report, ...] = ()
+    budget_mb: int = 900  # files of older runs are trimmed so that the site stays below it
+    max_run_file_mb: int = 1024
+
+
+def load(path: Path | None) -> Settings:
+    """Read the settings; without a file they are the defaults.
+
+    Raises:
+        SettingsError: the file cannot be read, is no YAML mapping, or has an unknown or bad entry.
+    """
+    if path is None:
+        return Settings()
+    try:
+        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SettingsError(f"The settings file {path} cannot be read: {error.strerror}.") from error
+    except yaml.YAMLError as error:
+        raise SettingsError(f"The settings file {path} is not YAML: {error}") from error
+    if raw is None:
+        return Settings()
+    if not isinstance(raw, dict):
+        raise SettingsError(
+            f"The settings file {path} holds a {type(raw).__name__}; it should be a mapping such as\n"
+            "    title: My pipeline\n    metrics: [train.accuracy]"
+        )
+    return _settings(raw, path)
+
+
+def _settings(raw: Mapping[str, Any], path: Path) -> Settings:
+    known = {f.name for f in fields(Settings)}
+    if unknown := sorted(str(key) for key in raw if key not in known):
+        raise SettingsError(
+            f"{path} sets {', '.join(unknown)}, which spanbook-site does not know. "
+            f"It knows {', '.join(sorted(known))}."
+        )
+    values: dict[str, Any] = {}
+    for key, value in raw.items():
+        if key == "reports":
+            values[key] = tuple(_report(item, path) for item in _items(value, key, path))
+        elif key in ("metrics", "main", "minimize"):
+            values[key] = tuple(str(item) for item in _items(value, key, path))
+        elif key in ("budget_mb", "max_run_file_mb"):
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                raise SettingsError(f"{path}: {key} is {value!r}; it should be a number of megabytes, at least 1.")
+            values[key] = value
+        elif key == "about":
+            values[key] = _about(str(value), path)
+        else:
+            values[key] = str(value or "")
+    for key in ("repository", "url"):
+        if values.get(key) and not values[key].startswith(("https://", "http://")):
+            raise SettingsError(f"{path}: {key} is {values[key]!r}; it should start with https://.")
+    return Settings(**values)
+
+
+def _items(value: object, key: str, path: Path) -> list[Any]:
+    if isinstance(value, list):
+        return value
+    raise SettingsError(f"{path}: {key} should be a list; it is {value!r}.")
+
+
+def _report(item: object, path: Path) -> Report:
+    known = {f.name for f in fields(Report)}
+    if not isinstance(item, dict) or not {"title", "task"} <= item.keys() or not item.keys() <= known:
+        raise SettingsError(
+            f"{path}: a report is {item!r}; it should be like\n"
+            "    reports:\n      - {title: Model quality, task: summary, artifact: notebook.ipynb}"
+        )
+    return Report(**{key: str(value) for key, value in item.items()})
+
+
+def _about(name: str, path: Path) -> str:
+    target = path.parent / name
+    try:
+        return target.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path}: about names {name}, which cannot be read: {error}.") from error
+
+
+__all__ = ["Report", "Settings", "load"]

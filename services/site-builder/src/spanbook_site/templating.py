@@ -1,0 +1,102 @@
+"""Templates: Jinja with autoescape, and what every page needs."""
+
+import re
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Any
+
+import orjson
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from spanbook_site import formats
+from spanbook_site.settings import Settings
+from spanbook_site.summary import web
+from spanbook_site.urls import Urls
+
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; "
+    "connect-src 'self'; frame-src 'self'; base-uri 'none'; form-action 'none'"
+)
+MODEL_POLICY = POLICY.replace("script-src 'self'", "script-src 'self' 'wasm-unsafe-eval'") + "; worker-src 'self' blob:"
+FRAME_POLICY = (
+    "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:; "
+    "font-src data:; media-src data:; base-uri 'none'; form-action 'none'"
+)
+SCRIPTS = ("core.js", "vendor/uPlot.iife.min.js", "charts.js", "rows.js", "table.js", "select.js", "compare.js", "live.js", "import.js")
+
+
+class Templates:
+    """Renders pages; the same input gives the same text."""
+
+    def __init__(self, settings: Settings, version: str, available: frozenset[str] = frozenset()) -> None:
+        self.settings = settings
+        self.version = version  # of builder and settings: in the address of style and scripts
+        self.available = available  # static files that are there
+
+    @cached_property
+    def _environment(self) -> Environment:
+        environment = Environment(
+            loader=PackageLoader("spanbook_site"),
+            autoescape=True,
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+        for name in ("iso", "when", "exact", "clock", "duration", "size", "number", "text", "visible", "state_word", "plural", "shorten"):
+            environment.filters[name] = getattr(formats, name)
+        environment.filters["web"] = web
+        environment.filters["script_json"] = script_json
+        environment.filters["seconds"] = lambda s: formats.duration(None if s is None else round(s * formats.NS))
+        environment.globals.update(U=Urls, settings=self.settings, version=self.version, now_free=True)
+        return environment
+
+    def page(self, template: str, address: str, *, kind: str, title: str, **values: Any) -> str:
+        """One page of the site, at an address."""
+        urls = Urls(address)
+        context: Mapping[str, Any] = {
+            "urls": urls,
+            "to": urls.to,
+            "kind": kind,
+            "title": title,
+            "policy": MODEL_POLICY if kind == "model" else POLICY,
+            "scripts": self._scripts(kind),
+            "styles": [s for s in ("site.css", "vendor/uPlot.min.css") if s in self.available],
+            "live": False,
+            **values,
+        }
+        return _squeeze(self._environment.get_template(template).render(context))
+
+    def macro(self, template: str, name: str, address: str, *arguments: Any) -> str:
+        """One macro of a template, as on the page at an address: rows for the data files."""
+        urls = Urls(address)
+        module = self._environment.get_template(template).make_module({"urls": urls, "to": urls.to})
+        return str(getattr(module, name)(*arguments))
+
+    def frame(self, html: str, *, notebook: bool, title: str) -> str:
+        """A page that holds untrusted HTML in a sandboxed frame, and nothing else."""
+        template = self._environment.get_template("frame.html")
+        inner = html
+        if notebook:
+            inner = self._environment.get_template("notebook.html").render(body=Markup(html), title=title)  # noqa: S704 - goes into srcdoc, escaped as a whole
+        return template.render(content=inner, title=title, policy=FRAME_POLICY)
+
+    def _scripts(self, kind: str) -> list[str]:
+        wanted = [*SCRIPTS]
+        if kind == "model":
+            wanted += ["vendor/ort.wasm.min.js", "model.js"]
+        if kind != "compare":
+            wanted.remove("compare.js")
+        return [s for s in wanted if s in self.available or f"js/{s}" in self.available]
+
+
+def script_json(value: object) -> Markup:
+    """JSON for a ``<script type="application/json">``: nothing in it can end the element."""
+    content = orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS).decode()
+    return Markup(content.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"))  # noqa: S704
+
+
+def _squeeze(page: str) -> str:
+    """Drop the blank lines and indents that templates leave; never within <pre>."""
+    parts = re.split(r"(<pre\b.*?</pre>)", page, flags=re.S)
+    return "".join(p if p.startswith("<pre") else re.sub(r"\s*\n\s*", "\n", p) for p in parts)

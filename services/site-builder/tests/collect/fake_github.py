@@ -1,0 +1,156 @@
+"""A GitHub API server that follows the documented behaviour, on two addresses of this machine.
+
+The API answers on ``127.0.0.1``; downloads are redirected to ``localhost``, another host by name, with
+links that hold for a while and must not see the token.
+"""
+
+import hashlib
+import io
+import json
+import threading
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+REPOSITORY = "octo/digits"
+OURS, THEIRS = 1, 2  # repository ids
+
+
+def zipped(**files: bytes) -> bytes:
+    """A zip of files by name; ``__`` in a name stands for a dot."""
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in files.items():
+            archive.writestr(name.replace("__", "."), content)
+    return out.getvalue()
+
+
+@dataclass
+class FakeArtifact:
+    """One artifact, and what goes wrong with it."""
+
+    id: int
+    name: str
+    content: bytes = b""
+    expired: bool = False
+    gone: bool = False  # listed, but deleted since: 410
+    fork: bool = False
+    branch: str = "main"
+    sha: str = "c0ffee" * 6 + "c0ff"
+    digest: str | None = None
+    breaks_off: int = 0  # so many downloads end half-way
+    size: int | None = None
+
+    def listed(self) -> dict[str, Any]:
+        """As the API lists it."""
+        return {
+            "id": self.id,
+            "name": self.name,
+            "size_in_bytes": len(self.content) if self.size is None else self.size,
+            "expired": self.expired,
+            "created_at": "2026-11-01T00:00:00Z",
+            "digest": self.digest or "sha256:" + hashlib.sha256(self.content).hexdigest(),
+            "workflow_run": {
+                "id": 1000 + self.id,
+                "repository_id": OURS,
+                "head_repository_id": THEIRS if self.fork else OURS,
+                "head_branch": self.branch,
+                "head_sha": self.sha,
+            },
+        }
+
+
+@dataclass
+class FakeGitHub:
+    """The server's state; ``faults`` are answers given before any other, in order."""
+
+    artifacts: list[FakeArtifact] = field(default_factory=list)
+    faults: list[tuple[int, dict[str, str]]] = field(default_factory=list)
+    requests: list[str] = field(default_factory=list)
+    leaked: list[str] = field(default_factory=list)  # tokens seen by the download host
+    downloads: int = 0
+
+    def __enter__(self) -> "FakeGitHub":
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
+        self.port = self.server.server_address[1]
+        self._thread = threading.Thread(target=self.server.serve_forever, daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.server.shutdown()
+        self.server.server_close()
+        self._thread.join()
+
+    @property
+    def api(self) -> str:
+        """The API's address."""
+        return f"http://127.0.0.1:{self.port}"
+
+
+def _handler(state: FakeGitHub) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+        def do_GET(self) -> None:
+            state.requests.append(self.path)
+            url = urlsplit(self.path)
+            if url.path.startswith("/blob/"):
+                self._blob(int(url.path.rpartition("/")[2]))
+                return
+            if state.faults:
+                code, headers = state.faults.pop(0)
+                self._answer(code, b'{"message": "no"}', headers)
+                return
+            if self.headers.get("Authorization") != "Bearer secret":
+                self._answer(401, b'{"message": "Bad credentials"}')
+                return
+            routes: dict[str, Callable[[], None]] = {
+                f"/repos/{REPOSITORY}/actions/artifacts": lambda: self._list(parse_qs(url.query))
+            }
+            for artifact in state.artifacts:
+                path = f"/repos/{REPOSITORY}/actions/artifacts/{artifact.id}/zip"
+                routes[path] = lambda found=artifact: self._redirect(found)
+            routes.get(url.path, lambda: self._answer(404, b'{"message": "Not Found"}'))()
+
+        def _list(self, query: dict[str, list[str]]) -> None:
+            size = min(100, int(query.get("per_page", ["30"])[0]))
+            start = (int(query.get("page", ["1"])[0]) - 1) * size
+            page = [a.listed() for a in state.artifacts[start : start + size]]
+            body = {"total_count": len(state.artifacts), "artifacts": page}
+            self._answer(200, json.dumps(body).encode())
+
+        def _redirect(self, artifact: FakeArtifact) -> None:
+            if artifact.gone:
+                self._answer(410, b'{"message": "Artifact has expired"}')
+            else:
+                link = f"http://localhost:{state.port}/blob/{artifact.id}"
+                self._answer(302, b"", {"Location": link})
+
+        def _blob(self, number: int) -> None:
+            state.downloads += 1
+            if token := self.headers.get("Authorization"):
+                state.leaked.append(token)
+            artifact = next(a for a in state.artifacts if a.id == number)
+            if artifact.breaks_off:
+                artifact.breaks_off -= 1
+                self.send_response(200)
+                self.send_header("Content-Length", str(len(artifact.content)))
+                self.end_headers()
+                self.wfile.write(artifact.content[: len(artifact.content) // 2])
+                return
+            self._answer(200, artifact.content)
+
+        def _answer(self, code: int, body: bytes, headers: dict[str, str] | None = None) -> None:
+            self.send_response(code)
+            for key, value in (headers or {}).items():
+                self.send_header(key, value)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+    return Handler
