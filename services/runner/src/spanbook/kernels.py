@@ -6,10 +6,9 @@ import json
 import os
 import shutil
 import socket
-import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from functools import cache
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -21,52 +20,12 @@ from jupyter_client.provisioning import KernelProvisionerBase
 
 from spanbook.errors import KernelError
 from spanbook.kernelhost import Request
+from spanbook.warm import HOST_VARIABLE, KernelHost
 
 HOST_VARIABLE: Final = (
     "SPANBOOK_KERNEL_HOST"  # the socket of this machine's host, if one was started
 )
 START_SECONDS: Final = 60.0
-
-
-class KernelHost:
-    """A host process started by this one; it ends when this process does."""
-
-    def __init__(self, preload: Iterable[str] = ()) -> None:
-        self._folder = tempfile.mkdtemp(prefix="spanbook-")
-        self.address = os.path.join(self._folder, "host")  # noqa: PTH118
-        with socket.socket(socket.AF_UNIX) as listener:
-            listener.bind(self.address)
-            listener.listen(64)
-            owner, self._owner = os.pipe()  # our end closes when we die, however we die
-            command = [
-                sys.executable,
-                "-m",
-                "spanbook.kernelhost",
-                str(listener.fileno()),
-                str(owner),
-            ]
-            self._process = subprocess.Popen(
-                [*command, *preload],
-                pass_fds=(listener.fileno(), owner),
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
-            )
-            os.close(owner)
-
-    @property
-    def alive(self) -> bool:
-        """Whether the host still serves."""
-        return self._process.poll() is None
-
-    def close(self) -> None:
-        """End the host, and any kernel that it still has."""
-        with contextlib.suppress(OSError):
-            os.close(self._owner)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.wait(5)
-        shutil.rmtree(self._folder, ignore_errors=True)
 
 
 @cache
