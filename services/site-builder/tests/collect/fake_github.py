@@ -1,7 +1,7 @@
 """A GitHub API server that follows the documented behaviour, on two addresses of this machine.
 
-The API answers on ``127.0.0.1``; downloads are redirected to ``localhost``, another host by name, with
-links that hold for a while and must not see the token.
+The API answers on ``127.0.0.1``; downloads are redirected to ``localhost``, another host by name,
+which must not see the token.
 """
 
 import hashlib
@@ -74,9 +74,10 @@ class FakeGitHub:
     downloads: int = 0
 
     def __enter__(self) -> "FakeGitHub":
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
+        handler = type("Handler", (_Handler,), {"state": self})
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
         self.port = self.server.server_address[1]
-        self._thread = threading.Thread(target=self.server.serve_forever, daemon=True)
+        self._thread = threading.Thread(target=self.server.serve_forever, args=(0.02,))
         self._thread.start()
         return self
 
@@ -91,66 +92,65 @@ class FakeGitHub:
         return f"http://127.0.0.1:{self.port}"
 
 
-def _handler(state: FakeGitHub) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
-        def log_message(self, *_: object) -> None:
-            """Say nothing."""
+class _Handler(BaseHTTPRequestHandler):
+    state: FakeGitHub
 
-        def do_GET(self) -> None:
-            state.requests.append(self.path)
-            url = urlsplit(self.path)
-            if url.path.startswith("/blob/"):
-                self._blob(int(url.path.rpartition("/")[2]))
-                return
-            if state.faults:
-                code, headers = state.faults.pop(0)
-                self._answer(code, b'{"message": "no"}', headers)
-                return
-            if self.headers.get("Authorization") != "Bearer secret":
-                self._answer(401, b'{"message": "Bad credentials"}')
-                return
-            routes: dict[str, Callable[[], None]] = {
-                f"/repos/{REPOSITORY}/actions/artifacts": lambda: self._list(parse_qs(url.query))
-            }
-            for artifact in state.artifacts:
-                path = f"/repos/{REPOSITORY}/actions/artifacts/{artifact.id}/zip"
-                routes[path] = lambda found=artifact: self._redirect(found)
-            routes.get(url.path, lambda: self._answer(404, b'{"message": "Not Found"}'))()
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
 
-        def _list(self, query: dict[str, list[str]]) -> None:
-            size = min(100, int(query.get("per_page", ["30"])[0]))
-            start = (int(query.get("page", ["1"])[0]) - 1) * size
-            page = [a.listed() for a in state.artifacts[start : start + size]]
-            body = {"total_count": len(state.artifacts), "artifacts": page}
-            self._answer(200, json.dumps(body).encode())
+    def do_GET(self) -> None:
+        self.state.requests.append(self.path)
+        url = urlsplit(self.path)
+        if url.path.startswith("/blob/"):
+            self._blob(int(url.path.rpartition("/")[2]))
+            return
+        if self.state.faults:
+            code, headers = self.state.faults.pop(0)
+            self._answer(code, b'{"message": "no"}', headers)
+            return
+        if self.headers.get("Authorization") != "Bearer secret":
+            self._answer(401, b'{"message": "Bad credentials"}')
+            return
+        routes: dict[str, Callable[[], None]] = {
+            f"/repos/{REPOSITORY}/actions/artifacts": lambda: self._list(parse_qs(url.query))
+        }
+        for artifact in self.state.artifacts:
+            path = f"/repos/{REPOSITORY}/actions/artifacts/{artifact.id}/zip"
+            routes[path] = lambda found=artifact: self._redirect(found)
+        routes.get(url.path, lambda: self._answer(404, b'{"message": "Not Found"}'))()
 
-        def _redirect(self, artifact: FakeArtifact) -> None:
-            if artifact.gone:
-                self._answer(410, b'{"message": "Artifact has expired"}')
-            else:
-                link = f"http://localhost:{state.port}/blob/{artifact.id}"
-                self._answer(302, b"", {"Location": link})
+    def _list(self, query: dict[str, list[str]]) -> None:
+        size = min(100, int(query.get("per_page", ["30"])[0]))
+        start = (int(query.get("page", ["1"])[0]) - 1) * size
+        page = [a.listed() for a in self.state.artifacts[start : start + size]]
+        body = {"total_count": len(self.state.artifacts), "artifacts": page}
+        self._answer(200, json.dumps(body).encode())
 
-        def _blob(self, number: int) -> None:
-            state.downloads += 1
-            if token := self.headers.get("Authorization"):
-                state.leaked.append(token)
-            artifact = next(a for a in state.artifacts if a.id == number)
-            if artifact.breaks_off:
-                artifact.breaks_off -= 1
-                self.send_response(200)
-                self.send_header("Content-Length", str(len(artifact.content)))
-                self.end_headers()
-                self.wfile.write(artifact.content[: len(artifact.content) // 2])
-                return
-            self._answer(200, artifact.content)
+    def _redirect(self, artifact: FakeArtifact) -> None:
+        if artifact.gone:
+            self._answer(410, b'{"message": "Artifact has expired"}')
+        else:
+            link = f"http://localhost:{self.state.port}/blob/{artifact.id}"
+            self._answer(302, b"", {"Location": link})
 
-        def _answer(self, code: int, body: bytes, headers: dict[str, str] | None = None) -> None:
-            self.send_response(code)
-            for key, value in (headers or {}).items():
-                self.send_header(key, value)
-            self.send_header("Content-Length", str(len(body)))
+    def _blob(self, number: int) -> None:
+        self.state.downloads += 1
+        if token := self.headers.get("Authorization"):
+            self.state.leaked.append(token)
+        artifact = next(a for a in self.state.artifacts if a.id == number)
+        if artifact.breaks_off:
+            artifact.breaks_off -= 1
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(artifact.content)))
             self.end_headers()
-            self.wfile.write(body)
+            self.wfile.write(artifact.content[: len(artifact.content) // 2])
+            return
+        self._answer(200, artifact.content)
 
-    return Handler
+    def _answer(self, code: int, body: bytes, headers: dict[str, str] | None = None) -> None:
+        self.send_response(code)
+        for key, value in (headers or {}).items():
+            self.send_header(key, value)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)

@@ -1,0 +1,253 @@
+"""Collecting from a GitHub that behaves as documented, and from one that does not."""
+
+import io
+import sys
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import orjson
+import pytest
+from spanbook_runfile import samples
+from spanbook_site.collect import Collected, GitHub, collect
+from spanbook_site.collect.collect import from_folder
+from spanbook_site.collect.errors import GitHubError, RateLimitedError
+
+sys.path.insert(0, str(Path(__file__).parent))
+from fake_github import REPOSITORY, FakeArtifact, FakeGitHub, zipped
+
+OK, FAILED = samples.sealed("ok"), samples.sealed("failed")
+
+
+def run_id(content: bytes) -> str:
+    """The run id that a run file's bytes hold."""
+    return str(orjson.loads(content)["spanbook"]["runId"])
+
+
+def artifact(number: int, content: bytes = OK, **more: object) -> FakeArtifact:
+    """An artifact that holds one run file."""
+    return FakeArtifact(number, f"spanbook-run-{number}", zipped(run__json=content), **more)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def github() -> Iterator[FakeGitHub]:
+    """A GitHub without artifacts."""
+    with FakeGitHub() as running:
+        yield running
+
+
+@pytest.fixture
+def gather(github: FakeGitHub, tmp_path: Path) -> Callable[..., Collected]:
+    """Collect into ``tmp_path / runs``, without waiting in earnest."""
+    slept: list[float] = []
+
+    def call(repository: str = REPOSITORY, token: str = "secret", **options: object) -> Collected:
+        client = GitHub(repository, token, api=github.api, sleep=slept.append)
+        settings: dict[str, object] = {"prefix": "spanbook-run-", "most_artifacts": 1000}
+        return collect(client, tmp_path / "runs", **{**settings, **options})  # type: ignore[arg-type]
+
+    call.slept = slept  # type: ignore[attr-defined]
+    return call
+
+
+def names(folder: Path) -> set[str]:
+    """The run files in a folder, and whatever else lies there."""
+    return {path.name for path in folder.iterdir()} - {"origins.json"}
+
+
+def test_new_artifacts_become_run_files(
+    github: FakeGitHub, gather: Callable[..., Collected], tmp_path: Path
+) -> None:
+    """Each run file is written read-only under its run id; artifacts of other names are left."""
+    github.artifacts = [artifact(2, FAILED), artifact(1), FakeArtifact(3, "logs", b"no zip")]
+    report = gather()
+    assert (report.new, report.refused, report.expired) == (2, [], [])
+    assert names(tmp_path / "runs") == {f"{run_id(OK)}.json", f"{run_id(FAILED)}.json"}
+    written = tmp_path / "runs" / f"{run_id(OK)}.json"
+    assert written.read_bytes() == OK
+    assert written.stat().st_mode & 0o777 == 0o444
+
+
+def test_what_is_known_is_not_fetched_again(
+    github: FakeGitHub, gather: Callable[..., Collected]
+) -> None:
+    """A second collection lists, and downloads only what is new."""
+    github.artifacts = [artifact(1)]
+    gather()
+    github.artifacts.insert(0, artifact(2, FAILED))
+    report = gather()
+    assert (report.new, report.known, github.downloads) == (1, 1, 2)
+
+
+def test_more_than_a_page_is_listed(github: FakeGitHub, gather: Callable[..., Collected]) -> None:
+    """Artifacts beyond the first hundred are found."""
+    others = [FakeArtifact(n, "coverage") for n in range(100, 320)]
+    github.artifacts = [*others, artifact(1)]
+    assert gather().new == 1
+    assert sum("page=" in path for path in github.requests) == 3
+
+
+def test_the_count_is_capped(github: FakeGitHub, gather: Callable[..., Collected]) -> None:
+    """Only the newest artifacts are taken where a cap says so."""
+    github.artifacts = [artifact(2, FAILED), artifact(1)]
+    assert gather(most_artifacts=1).new == 1
+    assert github.downloads == 1
+
+
+def test_the_download_host_never_sees_the_token(
+    github: FakeGitHub, gather: Callable[..., Collected]
+) -> None:
+    """The Authorization header is not forwarded with the redirect."""
+    github.artifacts = [artifact(1)]
+    gather()
+    assert github.downloads == 1
+    assert github.leaked == []
+
+
+def test_expired_artifacts_are_reported(
+    github: FakeGitHub, gather: Callable[..., Collected]
+) -> None:
+    """Listed as expired, or gone (410) in between: said, and the others are taken."""
+    github.artifacts = [artifact(1, expired=True), artifact(2, gone=True), artifact(3)]
+    report = gather()
+    assert report.new == 1
+    assert sorted(report.expired) == ["spanbook-run-1", "spanbook-run-2"]
+
+
+def test_forks_are_taken_only_on_request(
+    github: FakeGitHub, gather: Callable[..., Collected], tmp_path: Path
+) -> None:
+    """A fork's run is left out and counted, and labelled as a fork's where it is asked for."""
+    github.artifacts = [artifact(1, fork=True)]
+    assert (gather().forks, github.downloads) == (1, 0)
+    assert gather(forks=True).new == 1
+    ledger = orjson.loads((tmp_path / "runs/origins.json").read_bytes())
+    assert ledger["runs"][run_id(OK)]["fork"] is True
+
+
+def test_passing_faults_are_waited_out(
+    github: FakeGitHub, gather: Callable[..., Collected]
+) -> None:
+    """Retry-After, an exhausted rate limit, a secondary limit and a 502 cost waits, not runs."""
+    github.artifacts = [artifact(1)]
+    github.faults = [
+        (429, {"Retry-After": "7"}),
+        (403, {"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": "1"}),
+        (502, {}),
+    ]
+    assert gather().new == 1
+    assert gather.slept[0] == 7  # type: ignore[attr-defined]
+
+
+def test_a_rate_limit_that_lasts_is_told(
+    github: FakeGitHub, gather: Callable[..., Collected], tmp_path: Path
+) -> None:
+    """Collecting gives up with what to do, and goes on from there the next time."""
+    github.artifacts = [artifact(1)]
+    github.faults = [(429, {"Retry-After": "3600"})]
+    with pytest.raises(RateLimitedError, match="run the command again later"):
+        gather()
+    assert gather().new == 1
+
+
+def test_a_broken_off_download_is_tried_again(
+    github: FakeGitHub, gather: Callable[..., Collected], tmp_path: Path
+) -> None:
+    """Half a zip is never taken for a whole one."""
+    github.artifacts = [artifact(1, breaks_off=2)]
+    assert gather().new == 1
+    assert (tmp_path / "runs" / f"{run_id(OK)}.json").read_bytes() == OK
+
+
+@pytest.mark.parametrize("token", ["", "wrong"])
+def test_a_bad_token_is_told(gather: Callable[..., Collected], token: str) -> None:
+    """Without a token that may read, the message names what to set."""
+    with pytest.raises(GitHubError, match="GITHUB_TOKEN"):
+        gather(token=token)
+
+
+def climbing() -> bytes:
+    """A zip whose members' names climb out, and one that hides a bomb's declared size."""
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        archive.writestr("../../../climbed.json", OK)
+    return out.getvalue()
+
+
+def test_a_members_name_means_nothing(
+    github: FakeGitHub, gather: Callable[..., Collected], tmp_path: Path
+) -> None:
+    """A path that climbs is written under the run id, inside the folder, like any other."""
+    github.artifacts = [FakeArtifact(1, "spanbook-run-1", climbing())]
+    assert gather().new == 1
+    assert names(tmp_path / "runs") == {f"{run_id(OK)}.json"}
+    assert not list(tmp_path.parent.rglob("climbed.json"))
+
+
+@pytest.mark.parametrize(
+    ("content", "more", "why"),
+    [
+        (b"not a zip", {}, "no zip"),
+        (zipped(run__json=b"{}"), {}, "no run file"),
+        (zipped(run__json=b'{"resourceSpans": []}'), {}, "not sealed"),
+        (zipped(run__json=OK.replace(b'"success"', b'"failure"', 1)), {}, "changed"),
+        (zipped(zeros=bytes(3 << 20)), {}, "over the size limit"),
+        (zipped(run__json=OK), {"size": 5 << 20}, "over the limit"),
+        (zipped(run__json=OK), {"digest": "sha256:" + "0" * 64}, "its digest"),
+        (zipped(), {}, "empty"),
+        (zipped(**{f"f{n}": b"" for n in range(1001)}), {}, "1,001 files"),
+    ],
+)
+def test_a_bad_artifact_is_refused_alone(
+    github: FakeGitHub,
+    gather: Callable[..., Collected],
+    content: bytes,
+    more: dict[str, object],
+    why: str,
+) -> None:
+    """What is not a sealed run file within the limits is left out with its reason."""
+    bad = FakeArtifact(1, "spanbook-run-1", content, **more)  # type: ignore[arg-type]
+    github.artifacts = [bad, artifact(2, FAILED)]
+    report = gather(most_bytes=2 << 20)
+    assert report.new == 1
+    ((name, said),) = report.refused
+    assert name == "spanbook-run-1"
+    assert why in said
+
+
+def test_a_false_claim_is_labelled(
+    github: FakeGitHub, gather: Callable[..., Collected], tmp_path: Path
+) -> None:
+    """A run that names another branch than GitHub does is shown, with the contradiction noted."""
+    github.artifacts = [artifact(1, branch="evil", sha="0" * 40)]
+    report = gather()
+    assert report.new == 1
+    assert any("branch" in why for _, why in report.conflicts)
+    ledger = orjson.loads((tmp_path / "runs/origins.json").read_bytes())
+    assert ledger["runs"][run_id(OK)]["conflicts"]
+
+
+def test_a_run_that_is_here_is_never_replaced(
+    github: FakeGitHub, gather: Callable[..., Collected], tmp_path: Path
+) -> None:
+    """Another file of the same run id is refused."""
+    runs = tmp_path / "runs"
+    runs.mkdir()
+    (runs / f"{run_id(OK)}.json").write_bytes(b"mine")
+    github.artifacts = [artifact(1)]
+    ((_, why),) = gather().refused
+    assert "is here already" in why
+    assert (runs / f"{run_id(OK)}.json").read_bytes() == b"mine"
+
+
+def test_a_folder_of_zips_works_too(tmp_path: Path) -> None:
+    """Zips and single run files that were downloaded before are taken without GitHub."""
+    zips = tmp_path / "zips"
+    zips.mkdir()
+    (zips / "a.zip").write_bytes(zipped(run__json=OK))
+    (zips / "b.json").write_bytes(FAILED)
+    (zips / "c.zip").write_bytes(b"junk")
+    report = from_folder(zips, tmp_path / "runs")
+    assert report.new == 2
+    assert [name for name, _ in report.refused] == ["c.zip"]
+    assert from_folder(zips, tmp_path / "runs").known == 2
