@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Protocol
 
-from spanbook.settings import Limits
 from spanbook_runfile import names
 from spanbook_runfile.names import Event, TaskType
+
+from spanbook.settings import Limits
 
 if TYPE_CHECKING:
     from spanbook.emitter import Batch, Emitter
@@ -60,9 +61,14 @@ def run_python(spec: AttemptSpec, emitter: "Emitter", control: Control) -> Any: 
     """Call the task's function with its arguments."""
     if spec.function is None:
         raise TypeError(f"The task {spec.name!r} has no function.")
-    bound = inspect.BoundArguments(_signature(spec.function), dict(spec.arguments))  # type: ignore[arg-type]
     control.running()
-    return spec.function(*bound.args, **bound.kwargs)
+    return call(spec.function, spec.arguments)
+
+
+def call(function: Callable[..., Any], arguments: Mapping[str, Any]) -> Any:
+    """Call a function with arguments by the names of its parameters, whatever their kinds."""
+    bound = inspect.BoundArguments(_signature(function), dict(arguments))  # type: ignore[arg-type]
+    return function(*bound.args, **bound.kwargs)
 
 
 @lru_cache(maxsize=256)

@@ -18,7 +18,7 @@ class Limits:
     """
 
     max_file_bytes: int = 64 * _MIB  # SPANBOOK_MAX_FILE_BYTES: one logged file
-    max_output_bytes: int = 16 * _MIB  # SPANBOOK_MAX_OUTPUT_BYTES: printed by one attempt
+    max_output_bytes: int = 1 * _MIB  # SPANBOOK_MAX_OUTPUT_BYTES: printed by one attempt
     flush_interval: float = 0.25  # SPANBOOK_FLUSH_INTERVAL
     usage_interval: float = 0.5  # SPANBOOK_USAGE_INTERVAL
 

@@ -1,0 +1,337 @@
+"""Attempts on Ray: each is one remote call, watched until it ends, stopped if it must."""
+
+import heapq
+import itertools
+import queue
+import secrets
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import ray
+from ray import exceptions
+from spanbook_runfile.names import Result
+
+from spanbook import worker
+from spanbook.dag import TaskNode
+from spanbook.emitter import Batch
+from spanbook.kill import Killer
+from spanbook.recorder import Recorder
+from spanbook.relay import Message, Records, Relay, Started, Stash, Stopped
+from spanbook.settings import Limits
+from spanbook.worker import Outcome, Request
+
+STOP_SECONDS = 0.5  # between the notice to an attempt and its end
+DEATH_SECONDS = 5.0  # for Ray to notice that a killed worker is gone
+WINDOW = 64  # attempts at Ray's at a time, beside four for each CPU
+
+
+@dataclass(eq=False)
+class Try:
+    """One attempt, from the driver's side."""
+
+    node: TaskNode
+    number: int
+    span_id: str
+    queued: int  # ns
+    arguments: Mapping[str, Any]
+    inputs: Sequence[Any]
+    values: Sequence[Any] = ()
+    call: Any = None  # the ObjectRef of the outcome
+    started: Started | None = None
+    stash: Batch | None = None
+    doom: Result | None = None  # why it is being stopped
+    reason: str = ""
+    killed: bool = False
+    ended: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """An attempt is over; ``values`` are the ObjectRefs of what the task returned."""
+
+    attempt: Try
+    outcome: Outcome
+    values: Sequence[Any] = ()
+
+
+class Dispatcher:
+    """Gives attempts to Ray, and tells how they ended.
+
+    All methods run on the driver's main thread; other threads only put events into ``inbox``.
+    """
+
+    def __init__(
+        self,
+        recorder: Recorder,
+        *,
+        host: str,
+        cpus: float,
+        limits: Limits,
+        on_start: Callable[[Try], None],
+        on_end: Callable[[Ended], None],
+    ) -> None:
+        self._recorder = recorder
+        self._limits = limits
+        self._on_start, self._on_end = on_start, on_end
+        self._inbox: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self._home = ray.get_runtime_context().get_node_id()
+        self._killer = Killer(self._home)
+        self.relay = Relay(host, self._hear)
+        self._waiting: deque[Try] = deque()
+        self._running: dict[str, Try] = {}
+        self._window = WINDOW + int(4 * cpus)
+        self._timers: list[tuple[float, int, Callable[[], None]]] = []
+        self._order = itertools.count()
+        self._remotes: dict[tuple[float, int], Any] = {}
+        self._code: dict[int, Any] = {}
+        self._last_kill = 0.0
+
+    # -- what the schedule asks for --------------------------------------------------------
+
+    def submit(
+        self, node: TaskNode, number: int, arguments: Mapping[str, Any], inputs: Sequence[Any]
+    ) -> None:
+        """Queue one attempt of a task."""
+        attempt = Try(node, number, secrets.token_hex(8), time.time_ns(), arguments, inputs)
+        self._waiting.append(attempt)
+        self._pump()
+
+    def later(self, seconds: float, call: Callable[[], None]) -> None:
+        """Call ``call`` on the main thread after so many seconds."""
+        heapq.heappush(self._timers, (time.monotonic() + seconds, next(self._order), call))
+
+    def ask(self, ref: Any, answer: Callable[[Any], None]) -> None:
+        """Call ``answer`` on the main thread with the value of a helper's ObjectRef, or its error."""
+
+        def done(future: Any) -> None:
+            error = future.exception()
+            value = error if error is not None else future.result()
+            self._inbox.put(lambda: answer(value))
+
+        ref.future().add_done_callback(done)
+
+    def wake(self, call: Callable[[], None]) -> None:
+        """Call ``call`` on the main thread; from any thread or signal handler."""
+        self._inbox.put(call)
+
+    def stop_all(self, reason: str) -> None:
+        """Cancel every attempt: those that wait are dropped, those that run are stopped."""
+        waiting = list(self._waiting)
+        self._waiting.clear()
+        for attempt in waiting:
+            self._end(attempt, self._made_up(attempt, Result.CANCELLATION, "Cancelled", reason))
+        for attempt in list(self._running.values()):
+            if attempt.started is None:
+                ray.cancel(attempt.call, force=False)
+            self._stop(attempt, Result.CANCELLATION, reason)
+
+    @property
+    def busy(self) -> bool:
+        """Whether an attempt waits or runs, or a timer is set."""
+        return bool(self._waiting or self._running or self._timers)
+
+    def step(self) -> None:
+        """Wait for the next event, and handle all that are there."""
+        timeout = None
+        if self._timers:
+            timeout = max(0.0, self._timers[0][0] - time.monotonic())
+        try:
+            event = self._inbox.get(timeout=timeout)
+            while True:
+                event()
+                event = self._inbox.get_nowait()
+        except queue.Empty:
+            pass
+        while self._timers and self._timers[0][0] <= time.monotonic():
+            heapq.heappop(self._timers)[2]()
+
+    def close(self) -> None:
+        """Hang up on the workers."""
+        self.relay.close()
+
+    # -- to Ray -----------------------------------------------------------------------------
+
+    def _pump(self) -> None:
+        while self._waiting and len(self._running) < self._window:
+            attempt = self._waiting.popleft()
+            self._running[attempt.span_id] = attempt
+            self._call(attempt)
+
+    def _call(self, attempt: Try) -> None:
+        node = attempt.node
+        task = node.task
+        request = Request(
+            run_id=self._recorder.run_id,
+            task_id=node.id,
+            span_id=attempt.span_id,
+            number=attempt.number,
+            arguments=attempt.arguments,
+            upstream=frozenset(node.slot_arguments),
+            n_outputs=task.n_outputs,
+            timed=task.policy.timeout is not None,
+            limits=self._limits,
+            relay=self.relay.address,
+        )
+        key = (task.policy.cpus, task.n_outputs)
+        remote = self._remotes.get(key)
+        if remote is None:
+            remote = self._remotes[key] = ray.remote(worker.run_attempt).options(
+                num_cpus=key[0], num_returns=1 + key[1], max_retries=0
+            )
+        attempt.call, *attempt.values = remote.remote(request, self._code_of(node), *attempt.inputs)
+
+        def done(future: Any) -> None:
+            self._inbox.put(lambda: self._done(attempt, future))
+
+        attempt.call.future().add_done_callback(done)
+
+    def _code_of(self, node: TaskNode) -> Any:
+        """The pickled task; a large one goes into Ray's store once."""
+        found = self._code.get(id(node.task))
+        if found is None:
+            dumped = node.task.dumped()
+            found = dumped if len(dumped) < 4096 else ray.put(dumped)
+            self._code[id(node.task)] = found
+        return found
+
+    # -- from workers -----------------------------------------------------------------------
+
+    def _hear(self, message: Message) -> None:
+        """Take a message; on a thread of the relay."""
+        attempt = self._running.get(message.span_id)
+        if attempt is None or attempt.ended:
+            return
+        if isinstance(message, Records):
+            self._recorder.add(message.batch)
+        elif isinstance(message, Stash):
+            attempt.stash = message.batch
+        elif isinstance(message, Started):
+            self._inbox.put(lambda: self._started(attempt, message))
+        elif isinstance(message, Stopped):
+            self._inbox.put(lambda: self._kill(attempt))
+
+    def _started(self, attempt: Try, message: Started) -> None:
+        first = attempt.started is None
+        attempt.started = message
+        if attempt.ended:
+            return
+        if first:
+            self._killer.watch(message.node)
+            self._on_start(attempt)
+        limit = attempt.node.task.policy.timeout
+        if limit is not None and message.running:
+            self.later(limit, lambda: self._time_out(attempt, limit))
+        if attempt.doom:  # it was stopped before it could be reached
+            self.relay.stop(attempt.span_id, attempt.reason)
+
+    def _done(self, attempt: Try, future: Any) -> None:
+        """Ray has the outcome of an attempt, or an error instead."""
+        if attempt.ended:
+            return
+        error = future.exception()
+        if error is None:
+            outcome: Outcome = future.result()
+            if outcome.sent:
+                self.relay.wait(attempt.span_id, outcome.sent)
+            if attempt.doom:
+                outcome = replace(
+                    outcome, result=attempt.doom, error_type=_doom_type(attempt), error_message=attempt.reason
+                )
+            self._end(attempt, outcome)
+            return
+        self.relay.wait_closed(attempt.span_id)
+        if attempt.doom:
+            self._end(attempt, self._made_up(attempt, attempt.doom, _doom_type(attempt), attempt.reason))
+        elif attempt.started is None and time.monotonic() - self._last_kill < 3:
+            # Its worker was killed for the attempt before, in the moment when that one ended.
+            self._running.pop(attempt.span_id)
+            self.submit(attempt.node, attempt.number, attempt.arguments, attempt.inputs)
+        else:
+            started = attempt.started
+            if started is not None:
+                self._killer.kill(started.node, None, attempt.span_id)  # what the dead worker left
+            kind, message = _cause(error)
+            self._end(attempt, self._made_up(attempt, Result.ERROR, kind, message))
+
+    # -- the end of an attempt --------------------------------------------------------------
+
+    def _time_out(self, attempt: Try, limit: float) -> None:
+        self._stop(attempt, Result.TIMEOUT, f"The attempt ran longer than its limit of {limit:g} s.")
+
+    def _stop(self, attempt: Try, doom: Result, reason: str) -> None:
+        if attempt.ended or attempt.doom:
+            return
+        attempt.doom, attempt.reason = doom, reason
+        self.relay.stop(attempt.span_id, reason)
+        self.later(STOP_SECONDS, lambda: self._kill(attempt))
+
+    def _kill(self, attempt: Try) -> None:
+        if attempt.ended or attempt.killed:
+            return
+        attempt.killed = True
+        self._last_kill = time.monotonic()
+        if attempt.started is not None:
+            self._killer.kill(attempt.started.node, attempt.started.pid, attempt.span_id)
+        else:
+            ray.cancel(attempt.call, force=True)
+        self.later(DEATH_SECONDS, lambda: self._give_up(attempt))
+
+    def _give_up(self, attempt: Try) -> None:
+        if not attempt.ended:
+            doom = attempt.doom or Result.ERROR
+            self._end(attempt, self._made_up(attempt, doom, _doom_type(attempt), attempt.reason))
+
+    def _made_up(self, attempt: Try, result: Result, kind: str, message: str) -> Outcome:
+        """The outcome of an attempt that could not give its own."""
+        started = attempt.started
+        now = time.time_ns()
+        return Outcome(
+            result=result,
+            start=started.start if started else now,
+            running=started.running if started else 0,
+            end=now,
+            pid=started.pid if started else 0,
+            node=started.node if started else "",
+            host=started.host if started else "",
+            error_type=kind,
+            error_message=message,
+        )
+
+    def _end(self, attempt: Try, outcome: Outcome) -> None:
+        attempt.ended = True
+        self._running.pop(attempt.span_id, None)
+        self.relay.forget(attempt.span_id)
+        if attempt.stash is not None and not outcome.batch and outcome.result is not Result.SUCCESS:
+            self._recorder.add(attempt.stash)
+        self._recorder.add(outcome.batch)
+        values = attempt.values if outcome.result is Result.SUCCESS else ()
+        self._on_end(Ended(attempt, outcome, values))
+        self._pump()
+
+
+def _doom_type(attempt: Try) -> str:
+    return "TimeoutError" if attempt.doom is Result.TIMEOUT else "Cancelled"
+
+
+def _cause(error: BaseException) -> tuple[str, str]:
+    """What Ray knows of why an attempt has no outcome: error type and message."""
+    text = str(error).strip()
+    if isinstance(error, exceptions.OutOfMemoryError):
+        return "OutOfMemory", f"Ray killed the worker: the machine ran out of memory. {text[:1500]}"
+    if isinstance(error, exceptions.NodeDiedError):
+        return "NodeDied", f"The machine that ran it was lost. {text[:1500]}"
+    if isinstance(error, exceptions.WorkerCrashedError):
+        return (
+            "WorkerDied",
+            "The worker process died: killed from outside (kill -9, out of memory), crashed in "
+            "native code, or os._exit was called.",
+        )
+    if isinstance(error, exceptions.ObjectLostError):
+        return "ValueLost", f"The value of an upstream task was lost with its machine. {text[:1500]}"
+    return type(error).__name__, text[:4000]
+
+
+__all__ = ["Dispatcher", "Ended", "Try"]

@@ -1,0 +1,154 @@
+"""Finding a pipeline: a folder with pipeline.py, a .py file, or ``module:name``."""
+
+import importlib
+import importlib.util
+import os
+import sys
+import traceback
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from spanbook.errors import PipelineError, one_of
+from spanbook.pipeline import Pipeline
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A pipeline, and the folder from which workers can import its code."""
+
+    pipeline: Pipeline[..., Any]
+    root: Path  # goes onto sys.path
+    folder: Path  # where the pipeline's own file lies
+
+
+def find_pipeline(target: str) -> Found:
+    """Import what the user named, and find its pipeline.
+
+    Raises:
+        PipelineError: there is no such thing, its import fails, or it has no pipeline.
+    """
+    module_name, colon, wanted = target.rpartition(":")
+    path = Path(module_name if colon and not Path(target).exists() else target)
+    wanted = wanted if colon and not Path(target).exists() else ""
+    if path.is_dir():
+        file = path / "pipeline.py"
+        if not file.is_file():
+            there = sorted(p.name for p in path.glob("*.py"))
+            raise PipelineError(
+                f"The folder {path} has no pipeline.py. Python files there: {', '.join(there) or 'none'}. "
+                "Name the file itself: spanbook run FILE.py"
+            )
+        path = file
+    if path.suffix == ".py" or path.exists():
+        if not path.is_file():
+            raise PipelineError(f"There is no {path} (looked in {Path.cwd()}).")
+        module, root = _import_file(path.resolve())
+    elif colon or "." in target or "/" not in target:
+        module, root = _import_module(str(path) if colon else target)
+    else:
+        raise PipelineError(
+            f"There is no {target} (looked in {Path.cwd()}). Give a folder with a pipeline.py, a .py "
+            "file, or module:name."
+        )
+    folder = Path(module.__file__ or ".").resolve().parent
+    return Found(_choose(module, wanted, target), root, folder)
+
+
+def _import_file(file: Path) -> tuple[ModuleType, Path]:
+    """Import a file under a name by which workers can import it too."""
+    root, name = file.parent, file.stem
+    while (root / "__init__.py").is_file():
+        root, name = root.parent, f"{root.name}.{name}"
+    if not all(part.isidentifier() for part in name.split(".")):
+        raise PipelineError(
+            f"{file.name} cannot be imported: {name!r} is no Python name. Rename it, without '-'."
+        )
+    put_on_path(root)
+    module = _import(name)
+    if Path(module.__file__ or "").resolve() != file:
+        raise PipelineError(
+            f"{file} cannot be imported as {name!r}: that is the name of another module "
+            f"({module.__file__ or 'built in'}). Rename the file."
+        )
+    return module, root
+
+
+def _import_module(name: str) -> tuple[ModuleType, Path]:
+    put_on_path(Path.cwd())
+    module = _import(name)
+    file = Path(module.__file__ or Path.cwd()).resolve()
+    return module, file.parents[name.count(".") + (file.name == "__init__.py")]
+
+
+def put_on_path(root: Path) -> None:
+    """Make modules of ``root`` importable, here and in every process that is started from here."""
+    text = str(root)
+    if text not in sys.path:
+        sys.path.insert(0, text)
+    known = [p for p in os.environ.get("PYTHONPATH", "").split(os.pathsep) if p]
+    if text not in known:
+        os.environ["PYTHONPATH"] = os.pathsep.join([text, *known])
+
+
+def _import(name: str) -> ModuleType:
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name and (name == error.name or name.startswith(error.name + ".")):
+            raise PipelineError(
+                f"There is no file, folder or module {name!r} (looked in {Path.cwd()} and in the "
+                "Python path)."
+            ) from None
+        raise PipelineError(
+            f"The pipeline cannot be imported: {error}.\n\n{user_traceback(error)}\n"
+            f"Install what is missing (pip install {(error.name or '').partition('.')[0]}), or mend the import."
+        ) from None
+    except PipelineError:
+        raise
+    except (Exception, SystemExit) as error:
+        raise PipelineError(
+            f"The pipeline cannot be imported: {type(error).__name__}: {error}\n\n{user_traceback(error)}"
+        ) from None
+
+
+def user_traceback(error: BaseException) -> str:
+    """The traceback without importlib's and our own frames."""
+    ours = str(Path(__file__).parent) + os.sep
+    frames = [
+        frame
+        for frame in traceback.extract_tb(error.__traceback__)
+        if not frame.filename.startswith((ours, "<frozen importlib"))
+        and f"importlib{os.sep}__init__.py" not in frame.filename
+    ]
+    head = "Traceback (most recent call last):\n" if frames else ""
+    text = head + "".join(traceback.format_list(frames))
+    return (text + "".join(traceback.format_exception_only(error))).rstrip()
+
+
+def _choose(module: ModuleType, wanted: str, target: str) -> Pipeline[..., Any]:
+    pipelines = {
+        name: value for name, value in vars(module).items() if isinstance(value, Pipeline)
+    }
+    if wanted:
+        if wanted not in pipelines:
+            raise PipelineError(
+                f"{module.__name__} has no pipeline {wanted!r}. {one_of(wanted, pipelines)}"
+            )
+        return pipelines[wanted]
+    own = {n: p for n, p in pipelines.items() if p.function.__module__ == module.__name__}
+    if not own:
+        raise PipelineError(
+            f"{target} has no pipeline: decorate the function that calls your tasks with @pipeline "
+            "(from spanbook import pipeline)."
+        )
+    if len(own) == 1:
+        return next(iter(own.values()))
+    stem = "main" if "main" in own else module.__name__.rpartition(".")[2]
+    for name in (stem, Path(target).name, "pipeline"):
+        if name in own:
+            return own[name]
+    raise PipelineError(
+        f"{target} has {len(own)} pipelines: {', '.join(own)}. Name one: {module.__name__}:{next(iter(own))}"
+    )

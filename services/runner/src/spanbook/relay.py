@@ -1,0 +1,216 @@
+"""The line between workers and driver, while an attempt runs.
+
+Workers connect to the driver's listener (TCP, mutual HMAC authentication) when they have
+something to say before their result is due; the connection lives as long as the worker.
+"""
+
+import contextlib
+import secrets
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from multiprocessing import AuthenticationError
+from multiprocessing.connection import (
+    Client,
+    Connection,
+    Listener,
+    answer_challenge,
+    deliver_challenge,
+)
+from typing import Any
+
+from spanbook.emitter import Batch
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where the driver listens, and the secret to be let in."""
+
+    host: str
+    port: int
+    key: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """An attempt began in a worker; ``running`` is 0 until its own code does. Times in ns."""
+
+    span_id: str
+    pid: int
+    node: str
+    host: str
+    start: int
+    running: int
+
+
+@dataclass(frozen=True, slots=True)
+class Records:
+    """Some of what an attempt recorded."""
+
+    span_id: str
+    batch: Batch
+
+
+@dataclass(frozen=True, slots=True)
+class Stash:
+    """Records that count only if the attempt dies."""
+
+    span_id: str
+    batch: Batch
+
+
+@dataclass(frozen=True, slots=True)
+class Stopped:
+    """An attempt that was told to stop has sent all it has."""
+
+    span_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """To a worker: this attempt is about to be killed; send what you have."""
+
+    span_id: str
+    reason: str  # for the user, in words
+
+
+Message = Started | Records | Stash | Stopped
+
+
+class Relay:
+    """The driver's end: hears all workers, and can speak to the worker of an attempt.
+
+    Args:
+        host: The address to listen on; workers must reach it.
+        receive: Takes every message, on the connection's own thread. It may block: that holds
+            back the worker that sends too fast.
+    """
+
+    def __init__(self, host: str, receive: Callable[[Message], None]) -> None:
+        self._key = secrets.token_bytes(32)
+        self._receive = receive
+        self._listener = Listener((host, 0))
+        self.address = Address(host, self._listener.address[1], self._key)  # type: ignore[arg-type]
+        self._lock = threading.Condition()
+        self._counts: dict[str, int] = {}
+        self._lines: dict[str, Connection] = {}
+        self._closed: set[int] = set()
+        self._open: set[Connection] = set()
+        self._down = False
+        threading.Thread(target=self._accept, name="spanbook-relay", daemon=True).start()
+
+    def stop(self, span_id: str, reason: str) -> bool:
+        """Tell an attempt that its end is near; False where its worker cannot be reached."""
+        with self._lock:
+            line = self._lines.get(span_id)
+        if line is None:
+            return False
+        try:
+            line.send(Stop(span_id, reason))
+        except OSError:
+            return False
+        return True
+
+    def wait(self, span_id: str, messages: int, timeout: float = 10.0) -> bool:
+        """Wait until so many messages of the attempt came; False if they did not in time."""
+        with self._lock:
+            return self._lock.wait_for(lambda: self._counts.get(span_id, 0) >= messages, timeout)
+
+    def wait_closed(self, span_id: str, timeout: float = 2.0) -> None:
+        """Wait until all that a dead worker had sent about the attempt is here."""
+        with self._lock:
+            line = self._lines.get(span_id)
+            if line is not None:
+                self._lock.wait_for(lambda: line not in self._open, timeout)
+
+    def forget(self, span_id: str) -> None:
+        """Nothing more is awaited of this attempt."""
+        with self._lock:
+            self._counts.pop(span_id, None)
+            self._lines.pop(span_id, None)
+
+    def close(self) -> None:
+        """Hang up."""
+        self._down = True
+        self._listener.close()
+        with self._lock:
+            lines = list(self._open)
+        for line in lines:
+            with contextlib.suppress(OSError):
+                line.close()
+
+    def _accept(self) -> None:
+        while not self._down:
+            try:
+                line = self._listener.accept()
+            except OSError:
+                continue
+            threading.Thread(target=self._serve, args=(line,), name="spanbook-line", daemon=True).start()
+
+    def _serve(self, line: Connection) -> None:
+        try:
+            deliver_challenge(line, self._key)
+            answer_challenge(line, self._key)
+        except (AuthenticationError, EOFError, OSError):
+            line.close()
+            return
+        with self._lock:
+            self._open.add(line)
+        try:
+            while True:
+                self._take(line, line.recv())
+        except (EOFError, OSError):
+            pass
+        finally:
+            with self._lock:
+                self._open.discard(line)
+                self._lock.notify_all()
+            with contextlib.suppress(OSError):
+                line.close()
+
+    def _take(self, line: Connection, message: Message) -> None:
+        with self._lock:
+            self._lines.setdefault(message.span_id, line)
+        self._receive(message)
+        with self._lock:
+            self._counts[message.span_id] = self._counts.get(message.span_id, 0) + 1
+            self._lock.notify_all()
+
+
+class Line:
+    """The worker's end: one connection a process, opened when first needed."""
+
+    def __init__(self, address: Address) -> None:
+        self.address = address
+        self._lock = threading.Lock()
+        self._connection: Any = None
+        self._on_stop: dict[str, Callable[[str], None]] = {}
+
+    def send(self, message: Message) -> None:
+        """Send one message; blocks while the driver is busy.
+
+        Raises:
+            OSError: the driver is gone.
+        """
+        with self._lock:
+            if self._connection is None:
+                self._connection = Client((self.address.host, self.address.port), authkey=self.address.key)
+                threading.Thread(target=self._hear, name="spanbook-line", daemon=True).start()
+            self._connection.send(message)
+
+    def on_stop(self, span_id: str, callback: Callable[[str], None] | None) -> None:
+        """Call ``callback`` on another thread when the attempt is told to stop; None takes it back."""
+        if callback is None:
+            self._on_stop.pop(span_id, None)
+        else:
+            self._on_stop[span_id] = callback
+
+    def _hear(self) -> None:
+        while True:
+            try:
+                message: Stop = self._connection.recv()
+            except (EOFError, OSError):
+                return
+            callback = self._on_stop.get(message.span_id)
+            if callback is not None:
+                callback(message.reason)

@@ -1,0 +1,144 @@
+"""One run, from the pipeline's DAG to the last acknowledged record."""
+
+import contextlib
+import secrets
+import signal
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Protocol
+
+from spanbook_runfile.names import Result
+
+from spanbook.cluster import Cluster, cluster
+from spanbook.context import describe_run
+from spanbook.dag import Graph
+from spanbook.dispatch import Dispatcher
+from spanbook.errors import PipelineError
+from spanbook.export import exporter
+from spanbook.load import Found
+from spanbook.masking import Masker
+from spanbook.recorder import Recorder
+from spanbook.schedule import Listener, Schedule, State
+from spanbook.settings import Settings
+from spanbook.spool import Spool
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """How a run ended; ``spool`` is set where the collector did not take all of it."""
+
+    run_id: str
+    result: Result
+    states: list[State]
+    spool: Path | None = None
+    refused: str = ""
+
+    @property
+    def ok(self) -> bool:
+        """Whether the run succeeded."""
+        return self.result is Result.SUCCESS
+
+
+class View(Listener, Protocol):
+    """What the user sees of a run."""
+
+    def run_started(self, run_id: str, graph: Graph) -> None:
+        """The run begins."""
+
+    def trouble(self, message: str | None) -> None:
+        """Something that the user should know while the run goes on; None: it is over."""
+
+    def flushing(self) -> None:
+        """All tasks are over; the last records are being sent."""
+
+
+def new_run_id() -> str:
+    """A run id, which is a trace id: 32 hex digits."""
+    return secrets.token_hex(16)
+
+
+def execute(
+    found: Found,
+    graph: Graph,
+    parameters: Mapping[str, Any],
+    settings: Settings,
+    view: View,
+    run_id: str = "",
+) -> Finished:
+    """Run a graph and record it.
+
+    Raises:
+        UsageError: Ray cannot be started or reached, or a task can never run there.
+        SpoolError: the records cannot be written to disk.
+    """
+    run_id = run_id or new_run_id()
+    start = time.time_ns()
+    sender = exporter()
+    masker = Masker.of_environ()
+    with cluster(settings, found.root) as where:
+        _check_cpus(graph, where)
+        spool = Spool(settings.outputs / "spool", run_id, sender, view.trouble)
+        resource = describe_run(run_id, graph.name, found.folder)
+        recorder = Recorder(run_id, graph.name, resource, spool, masker)
+        recorder.start(start, parameters)
+        view.run_started(run_id, graph)
+        make = partial(
+            Dispatcher, recorder, host=where.host, cpus=where.cpus, limits=settings.limits
+        )
+        schedule = Schedule(graph, recorder, view, make)
+        with _signals(schedule):
+            result = schedule.run()
+            recorder.end(start=start, end=time.time_ns(), attrs={"cicd.pipeline.result": result}, error=_error(schedule, result))
+            schedule.dispatcher.close()
+            view.flushing()
+    delivered = spool.finish(settings.export_wait)
+    return Finished(
+        run_id,
+        result,
+        list(schedule.states.values()),
+        None if delivered else spool.path,
+        "; ".join(dict.fromkeys(spool.refused)),
+    )
+
+
+def _error(schedule: Schedule, result: Result) -> str | None:
+    if result is Result.SUCCESS:
+        return None
+    if schedule.cancelled:
+        return schedule.cancelled
+    bad = [s for s in schedule.states.values() if s.result is result and s.message]
+    first = f"{bad[0].node.title}: {bad[0].message}" if bad else str(result)
+    return first if len(bad) < 2 else f"{first} (and {len(bad) - 1} more)"
+
+
+def _check_cpus(graph: Graph, where: Cluster) -> None:
+    for node in graph.tasks:
+        if where.local and node.task.policy.cpus > where.cpus:
+            raise PipelineError(
+                f"Task {node.task.name!r} asks for {node.task.policy.cpus:g} CPUs, but this machine "
+                f"has {where.cpus:g} for tasks: it would wait for ever. Lower cpus=, or raise "
+                "SPANBOOK_CPUS."
+            )
+
+
+@contextlib.contextmanager
+def _signals(schedule: Schedule) -> Iterator[None]:
+    """Ctrl-C and SIGTERM cancel the run; a second one ends the program at once."""
+    heard: list[int] = []
+
+    def hear(number: int, _frame: object) -> None:
+        if heard:
+            raise KeyboardInterrupt
+        heard.append(number)
+        word = "Ctrl-C" if number == signal.SIGINT else signal.Signals(number).name
+        schedule.cancel(f"The run was cancelled by {word}.")
+
+    saved = {number: signal.signal(number, hear) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in saved.items():
+            signal.signal(number, handler)

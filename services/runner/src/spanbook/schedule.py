@@ -1,0 +1,514 @@
+"""The schedule: which task runs when, from the DAG and from how the others ended."""
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
+
+import ray
+from spanbook_runfile.names import Result
+
+from spanbook import report, worker
+from spanbook.dag import EitherNode, Graph, Handle, ItemNode, MapNode, Node, Slot, TaskNode, fill, handles_in
+from spanbook.dispatch import Dispatcher, Ended, Try
+from spanbook.emitter import Batch
+from spanbook.recorder import Recorder
+from spanbook.worker import Outcome
+
+_MAP_LIMIT = 100_000  # items of one .map
+
+
+@dataclass(eq=False, slots=True)
+class State:
+    """Where one node stands; ``result`` is None until it is over."""
+
+    node: Node
+    result: Result | None = None
+    told: bool = False  # its consumers know that it is over
+    waits: int = 0
+    consumers: "list[State]" = field(default_factory=list)
+    open_consumers: int = 0
+    holds: "list[State]" = field(default_factory=list)  # whose values this one needs
+    refs: Sequence[Any] | None = None
+    attempts: int = 0
+    ready: int = 0  # ns
+    running: Try | None = None
+    outcome: Outcome | None = None  # of the last attempt, without its records
+    cause: TaskNode | None = None
+    choice: Handle | None = None  # of an either
+    pending: int = 0  # conditions still being asked about
+    message: str = ""
+
+
+class Listener(Protocol):
+    """Who is told how the run goes."""
+
+    def attempt_started(self, attempt: Try) -> None:
+        """An attempt runs."""
+
+    def attempt_ended(self, ended: Ended, retry_in: float | None) -> None:
+        """An attempt is over; it is tried again in so many seconds, or not at all."""
+
+    def task_ended(self, state: State) -> None:
+        """A task is over."""
+
+
+class Schedule:
+    """Runs a graph to its end.
+
+    A task is submitted when all that it waits for succeeded. When a task fails, whatever needs it
+    is skipped, and the rest goes on.
+    """
+
+    def __init__(
+        self,
+        graph: Graph,
+        recorder: Recorder,
+        listener: Listener,
+        make_dispatcher: Callable[..., Dispatcher],
+    ) -> None:
+        self.graph = graph
+        self.states: dict[Node, State] = {}
+        self.cancelled = ""
+        self._recorder = recorder
+        self._listener = listener
+        self._truths: dict[tuple[Node, int, tuple[object, ...]], bool] = {}
+        self._open = 0
+        self._ended: deque[State] = deque()  # whose consumers have not heard of it yet
+        self._telling = False
+        self.dispatcher = make_dispatcher(on_start=self._attempt_started, on_end=self._attempt_ended)
+
+    def run(self) -> Result:
+        """Run everything; returns the result of the run."""
+        nodes = list(self.graph.nodes)
+        for node in nodes:
+            self._enter(node)
+        for node in nodes:
+            if isinstance(node, TaskNode):
+                report.declare(self._recorder, node, self.upstream(node))
+        self._recorder.flush()
+        for node in nodes:
+            self._check(self.states[node])
+        while self._open:
+            self.dispatcher.step()
+        results = (s.result for s in self.states.values() if s.result)
+        return report.run_result(results, cancelled=bool(self.cancelled))
+
+    def cancel(self, reason: str) -> None:
+        """Stop all that runs, and start nothing more; from any thread or signal handler."""
+        self.dispatcher.wake(lambda: self._cancel(reason))
+
+    def _cancel(self, reason: str) -> None:
+        if self.cancelled:
+            return
+        self.cancelled = reason
+        self.dispatcher.stop_all(reason)
+        for state in list(self.states.values()):
+            if state.result is None and state.running in (None, _PAUSED):
+                self._finish(state, Result.CANCELLATION, message=reason)
+
+    # -- nodes come and become ready -----------------------------------------------------------
+
+    def _enter(self, node: Node) -> State:
+        state = State(node)
+        self.states[node] = state
+        self._open += 1
+        for other in dict.fromkeys(node.waits_for()):
+            if isinstance(other, ItemNode):
+                continue
+            self._connect(state, self.states[other])
+        return state
+
+    def _connect(self, state: State, up: State) -> None:
+        """Make a node wait for another one, and need its value."""
+        up.consumers.append(state)
+        self._hold(state, up)
+        if not (up.told and _over(up, state.node)):
+            state.waits += 1
+
+    def _hold(self, state: State, up: State) -> None:
+        up.open_consumers += 1
+        state.holds.append(up)
+
+    def _check(self, state: State) -> None:
+        """Go on with a node for which nothing is left to wait."""
+        if state.result is not None or state.running is not None:
+            return
+        for other in state.node.waits_for():
+            up = self.states.get(other)
+            if up and up.result not in (None, Result.SUCCESS) and not isinstance(state.node, EitherNode):
+                self._skip(state, up)
+                return
+        if state.waits:
+            return
+        state.ready = state.ready or time.time_ns()
+        if self._conditions_hold(state):
+            self._start(state)
+
+    def _conditions_hold(self, state: State) -> bool:
+        """Whether the node's branch is taken; where that is not known yet, it is asked for."""
+        if state.pending:
+            return False
+        for condition in state.node.conditions:
+            found = self._truth(state, condition.handle)
+            if found is None:
+                return False
+            if found is not condition.expected:
+                cause = self._task_of(condition.handle.node)
+                self._finish(state, Result.SKIP, cause=cause, message="branch not taken")
+                return False
+        return True
+
+    def _truth(self, state: State, handle: Handle) -> bool | None:
+        """Whether a value is true; None where a worker has to be asked first."""
+        settled = self._settled(handle)
+        if not isinstance(settled, Handle):
+            return bool(settled)
+        key = (settled.node, settled.output, settled.path)
+        if key in self._truths:
+            return self._truths[key]
+        state.pending += 1
+
+        def answer(value: Any) -> None:
+            state.pending -= 1
+            if state.result is not None:
+                return
+            if isinstance(value, BaseException):
+                self._fail(state, f"The condition on {settled.node.title!r}: {_told(value)}")
+                return
+            self._truths[key] = value
+            self._check(state)
+
+        ask = ray.remote(worker.truth).options(num_cpus=0)
+        self.dispatcher.ask(ask.remote(self._ref(settled), settled.path), answer)
+        return None
+
+    def _start(self, state: State) -> None:
+        node = state.node
+        if isinstance(node, TaskNode):
+            arguments, inputs = self._inputs(node)
+            state.attempts += 1
+            state.running = _QUEUED
+            self.dispatcher.submit(node, state.attempts, arguments, inputs)
+        elif isinstance(node, MapNode):
+            state.running = _PAUSED
+            self._ask_lengths(state, node)
+        elif isinstance(node, EitherNode):
+            for handle in node.choices:
+                if self.states[handle.node].result is Result.SUCCESS:
+                    state.choice = handle
+                    for consumer in state.consumers:
+                        self._hold(consumer, self.states[handle.node])
+                    self._finish(state, Result.SUCCESS)
+                    return
+            self._skip(state, self.states[node.choices[0].node])
+
+    # -- values ----------------------------------------------------------------------------------
+
+    def _settled(self, value: Any) -> Any:
+        """The task's (or item's) handle behind eithers and maps; a list of what a map gave as it is."""
+        if not isinstance(value, Handle):
+            return value
+        node = value.node
+        if isinstance(node, EitherNode):
+            choice = self.states[node].choice
+            assert choice is not None, "an either without a choice is skipped"
+            return self._settled(Handle(choice.node, choice.output, (*choice.path, *value.path)))
+        if isinstance(node, MapNode):
+            found: Any = node.results
+            for number, key in enumerate(value.path):
+                found = found[key]
+                if isinstance(found, Handle):
+                    rest = value.path[number + 1 :]
+                    return self._settled(Handle(found.node, found.output, (*found.path, *rest)))
+            return found
+        return value
+
+    def _ref(self, handle: Handle) -> Any:
+        node = handle.node
+        if isinstance(node, ItemNode):
+            if node.ref is None:
+                node.ref = ray.put(node.value)
+            return node.ref
+        refs = self.states[node].refs
+        assert refs is not None, f"{node.title} has no value"
+        return refs[handle.output]
+
+    def _inputs(self, node: TaskNode) -> tuple[Any, list[Any]]:
+        """A task's arguments with slots, and the ObjectRefs that go into them."""
+        inputs: list[Any] = []
+        expressions = [self._expression(handle, inputs) for handle in node.handles]
+        trivial = all(e == Slot(i) for i, e in enumerate(expressions))
+        return (node.arguments if trivial else fill(dict(node.arguments), expressions)), inputs
+
+    def _expression(self, value: Any, inputs: list[Any]) -> Any:
+        """A structure of handles as one of slots; their ObjectRefs are added to ``inputs``."""
+        value = self._settled(value)
+        if isinstance(value, Handle):
+            inputs.append(self._ref(value))
+            return Slot(len(inputs) - 1, value.path)
+        if isinstance(value, dict):
+            return {key: self._expression(part, inputs) for key, part in value.items()}
+        if isinstance(value, list | tuple):
+            return [self._expression(part, inputs) for part in value]
+        return value
+
+    # -- fan-out at run time -----------------------------------------------------------------------
+
+    def _ask_lengths(self, state: State, node: MapNode) -> None:
+        ask = ray.remote(worker.length).options(num_cpus=0)
+        columns: dict[str, Any] = {**node.known}
+        columns |= {key: self._settled(source) for key, source in node.sources.items()}
+        sizes = {k: len(v) for k, v in columns.items() if not isinstance(v, Handle)}
+
+        def answer(key: str, value: Any) -> None:
+            if state.result is not None:
+                return
+            if isinstance(value, BaseException):
+                self._fail(state, f"{node.title}.map, argument {key!r}: {_told(value)}")
+                return
+            sizes[key] = value
+            if len(sizes) == len(columns):
+                self._ask_items(state, node, columns, sizes)
+
+        for key, column in columns.items():
+            if isinstance(column, Handle):
+                ref = ask.remote(self._ref(column), column.path)
+                self.dispatcher.ask(ref, lambda value, key=key: answer(key, value))
+        if len(sizes) == len(columns):
+            self._ask_items(state, node, columns, sizes)
+
+    def _ask_items(
+        self,
+        state: State,
+        node: MapNode,
+        columns: dict[str, Any],
+        sizes: dict[str, int],
+    ) -> None:
+        size = next(iter(sizes.values()))
+        if len(set(sizes.values())) > 1:
+            told = ", ".join(f"{key} has {size}" for key, size in sizes.items())
+            self._fail(state, f"{node.title}.map: the mapped values differ in length: {told}.")
+            return
+        if size > _MAP_LIMIT:
+            self._fail(state, f"{node.title}.map: {size:,} items are over the limit of {_MAP_LIMIT:,}.")
+            return
+        for key, column in columns.items():
+            if isinstance(column, Handle):
+                split = ray.remote(worker.split).options(num_cpus=0, num_returns=size)
+                refs = split.remote(self._ref(column), column.path) if size else []
+                refs = refs if isinstance(refs, list) else [refs]
+                origin = column.node
+                columns[key] = [self.graph.item(origin, ref, i) for i, ref in enumerate(refs)]
+        rows = [{key: columns[key][i] for key in columns} for i in range(size)]
+        try:
+            added = self._build(node, rows)
+        except Exception as error:  # noqa: BLE001: the user's nested pipeline may raise anything
+            self._fail(state, f"{node.title}.map: {error}")
+            return
+        self._join(state, node, added)
+        state.running = None
+        self._finish(state, Result.SUCCESS)
+        for consumer in state.consumers:
+            if isinstance(consumer.node, TaskNode) and consumer.result is None:
+                report.declare(self._recorder, consumer.node, self.upstream(consumer.node))
+
+    def _build(self, node: MapNode, rows: list[dict[str, Any]]) -> list[Node]:
+        """Call what is mapped once for each row; returns the nodes that this adds to the graph."""
+        before = len(self.graph.nodes)
+        try:
+            with self.graph.building(like=node):
+                results = [node.expand(**row) for row in rows]
+        except BaseException:
+            del self.graph.nodes[before:]
+            raise
+        node.results = results
+        return self.graph.nodes[before:]
+
+    def _join(self, state: State, node: MapNode, added: list[Node]) -> None:
+        """Nodes that a fan-out brought become part of the run."""
+        entered = [self._enter(new) for new in added]
+        for new in added:
+            if isinstance(new, TaskNode):
+                report.declare(self._recorder, new, self.upstream(new))
+        nodes = dict.fromkeys(h.node for h in handles_in(node.results))
+        for consumer in state.consumers:
+            for needed in nodes:
+                if needed in self.states:
+                    self._connect(consumer, self.states[needed])
+        for new_state in entered:
+            self._check(new_state)
+
+    def _show_unexpanded(self, state: State, node: MapNode, message: str, error_type: str) -> None:
+        """A fan-out that never came to be is recorded as if it had been over one item."""
+        origin = next((h.node for h in node.sources.values()), node)
+        row: dict[str, Any] = {key: self.graph.item(origin, None, 0) for key in node.sources}
+        row |= {key: items[0] if items else None for key, items in node.known.items()}
+        try:
+            added = self._build(node, [row])
+        except Exception:  # noqa: BLE001: then there is nothing to show; the run's result tells
+            return
+        result = state.result
+        assert result is not None
+        for new in added:
+            shown = State(new)
+            self.states[new] = shown
+            self._open += 1
+            self._finish(shown, result, cause=state.cause, message=message, error_type=error_type)
+            if result is Result.FAILURE and isinstance(new, TaskNode):
+                result, state.cause = Result.SKIP, new
+
+    # -- attempts and nodes end --------------------------------------------------------------------
+
+    def _attempt_started(self, attempt: Try) -> None:
+        self.states[attempt.node].running = attempt
+        report.attempt_started(self._recorder, attempt)
+        self._listener.attempt_started(attempt)
+
+    def _attempt_ended(self, ended: Ended) -> None:
+        attempt, outcome = ended.attempt, ended.outcome
+        state = self.states[attempt.node]
+        report.attempt_ended(self._recorder, ended)
+        state.outcome = replace(outcome, batch=Batch())
+        policy = attempt.node.task.policy
+        left = policy.retries + 1 - attempt.number
+        failed = outcome.result not in (Result.SUCCESS, Result.CANCELLATION)
+        retry_in = None
+        if failed and left > 0 and not self.cancelled and _worth_it(ended):
+            retry_in = policy.pause(attempt.number)
+        self._listener.attempt_ended(ended, retry_in)
+        state.running = None
+        if retry_in is not None:
+            state.running = _PAUSED
+            self.dispatcher.later(retry_in, lambda: self._retry(state))
+            return
+        state.refs = ended.values
+        self._finish(state, outcome.result, message=outcome.error_message, error_type=outcome.error_type)
+
+    def _retry(self, state: State) -> None:
+        if state.result is None:
+            state.running = None
+            if self.cancelled:
+                self._finish(state, Result.CANCELLATION, message=self.cancelled)
+            else:
+                self._start(state)
+
+    def _fail(self, state: State, message: str) -> None:
+        """End a node whose values cannot be worked with."""
+        state.running = None
+        self._finish(state, Result.FAILURE, message=message, error_type="spanbook.errors.TaskError")
+
+    def _skip(self, state: State, fault: State) -> None:
+        cause = fault.cause or self._task_of(fault.node)
+        result = Result.CANCELLATION if fault.result is Result.CANCELLATION else Result.SKIP
+        self._finish(state, result, cause=cause, message=fault.message)
+
+    def _finish(
+        self,
+        state: State,
+        result: Result,
+        *,
+        cause: TaskNode | None = None,
+        message: str = "",
+        error_type: str = "",
+    ) -> None:
+        if state.result is not None:
+            return
+        state.result, state.cause, state.message = result, cause, message
+        self._open -= 1
+        node = state.node
+        if isinstance(node, TaskNode):
+            report.task_ended(
+                self._recorder,
+                node,
+                result,
+                upstream=self.upstream(node),
+                start=state.ready or time.time_ns(),
+                cause=cause,
+                error_type=error_type,
+                error=message,
+            )
+            self._listener.task_ended(state)
+            node.arguments, node.handles, node.slot_arguments = {}, (), ()
+        elif result is not Result.SUCCESS and isinstance(node, MapNode):
+            self._show_unexpanded(state, node, message, error_type)
+        for up in state.holds:
+            up.open_consumers -= 1
+            self._free(up)
+        state.holds = []
+        self._free(state)
+        self._tell(state)
+
+    def _tell(self, ended: State) -> None:
+        """Let those who waited for a node go on; without recursion, for chains may be long."""
+        self._ended.append(ended)
+        if self._telling:
+            return
+        self._telling = True
+        while self._ended:
+            state = self._ended.popleft()
+            state.told = True
+            for consumer in list(state.consumers):
+                if _over(state, consumer.node):
+                    consumer.waits -= 1
+                self._check(consumer)
+        self._telling = False
+
+    def _free(self, state: State) -> None:
+        """Let go of a value that nobody needs any more."""
+        if state.open_consumers <= 0 and state.result is not None:
+            state.refs = ()
+
+    # -- the DAG as tasks alone ----------------------------------------------------------------------
+
+    def upstream(self, node: TaskNode) -> report.Upstream:
+        """The tasks whose values a task uses, as far as is known by now."""
+        found: dict[tuple[TaskNode, str], None] = {}
+        for handle, argument in zip(node.handles, node.slot_arguments, strict=True):
+            for up in self._tasks_behind(handle.node):
+                found[up, argument] = None
+        for condition in node.conditions:
+            for up in self._tasks_behind(condition.handle.node):
+                if not any(up is known for known, _ in found):
+                    found[up, ""] = None
+        return list(found)
+
+    def _tasks_behind(self, node: Node) -> Iterator[TaskNode]:
+        if isinstance(node, TaskNode):
+            yield node
+        elif isinstance(node, ItemNode) and node.origin is not None:
+            yield from self._tasks_behind(node.origin)
+        elif isinstance(node, EitherNode):
+            for handle in node.choices:
+                yield from self._tasks_behind(handle.node)
+        elif isinstance(node, MapNode):
+            if node.results is None:
+                for handle in node.sources.values():
+                    yield from self._tasks_behind(handle.node)
+            for other in {h.node: None for h in handles_in(node.results)}:
+                yield from self._tasks_behind(other)
+
+    def _task_of(self, node: Node) -> TaskNode | None:
+        return next(self._tasks_behind(node), None)
+
+
+_QUEUED: Any = object()  # State.running of an attempt that waits for a worker
+_PAUSED: Any = object()  # and of what waits for its next attempt, or for the width of a map
+
+
+def _over(up: State, consumer: Node) -> bool:
+    """Whether ``consumer`` need not wait for ``up`` any more."""
+    return up.result is Result.SUCCESS or (up.result is not None and isinstance(consumer, EitherNode))
+
+
+def _worth_it(ended: Ended) -> bool:
+    """Whether the task's policy wants another attempt after this one."""
+    if ended.outcome.result is Result.TIMEOUT:
+        return ended.attempt.node.task.policy.wants_retry(TimeoutError(ended.outcome.error_message))
+    return ended.outcome.result is Result.ERROR or ended.outcome.retry
+
+
+def _told(error: BaseException) -> str:
+    cause = getattr(error, "cause", None)
+    return str(cause if cause is not None else error)

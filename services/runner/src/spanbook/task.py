@@ -1,0 +1,394 @@
+"""Tasks: what ``@task`` and ``notebook_task`` make."""
+
+import functools
+import importlib
+import inspect
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Generic, ParamSpec, TypeVar, overload
+
+import cloudpickle
+from spanbook_runfile.names import TaskType
+
+from spanbook.attempt import NotebookSource
+from spanbook.dag import Handle, current
+from spanbook.errors import PipelineError, one_of
+from spanbook.source import CELL_DEFAULT, read_notebook
+
+P = ParamSpec("P")
+R = TypeVar("R")
+RetryIf = type[BaseException] | tuple[type[BaseException], ...] | Callable[[BaseException], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Exponential:
+    """A growing pause between attempts: ``first`` seconds, then ``factor`` times as long, to ``limit``."""
+
+    first: float = 1.0
+    factor: float = 2.0
+    limit: float = 60.0
+
+    def __call__(self, failed: int) -> float:
+        """Seconds to wait after the ``failed``-th attempt."""
+        return float(min(self.limit, self.first * self.factor ** min(failed - 1, 1000)))
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """How a task is run: CPUs, time limit in seconds, and when it is tried again."""
+
+    cpus: float = 1.0
+    timeout: float | None = None
+    retries: int = 0
+    backoff: float | Callable[[int], float] = 1.0
+    retry_if: RetryIf | None = None
+    keep: bool = False
+
+    def pause(self, failed: int) -> float:
+        """Seconds to wait after the ``failed``-th attempt."""
+        return float(self.backoff(failed) if callable(self.backoff) else self.backoff)
+
+    def wants_retry(self, error: BaseException) -> bool:
+        """Whether an error of this kind is worth another try."""
+        if self.retry_if is None:
+            return True
+        if isinstance(self.retry_if, type | tuple):
+            return isinstance(error, self.retry_if)
+        return bool(self.retry_if(error))
+
+    def check(self, name: str) -> None:
+        """Raise PipelineError where a value makes no sense."""
+        for key, value, least in (
+            ("cpus", self.cpus, 0),
+            ("retries", self.retries, 0),
+            ("timeout", self.timeout, 1e-3),
+        ):
+            wrong_type = isinstance(value, bool) or not isinstance(value, int | float)
+            if value is not None and (wrong_type or not value >= least):
+                raise PipelineError(
+                    f"Task {name!r} has {key}={value!r}: give a number, at least {least:g}."
+                )
+
+
+class Task(Generic[P, R]):
+    """A task. Called inside a pipeline it becomes a node of the DAG; anywhere else it just runs."""
+
+    type = TaskType.PYTHON
+
+    def __init__(
+        self,
+        function: Callable[P, R] | None,
+        *,
+        name: str,
+        policy: Policy,
+        outputs: int | tuple[str, ...] | None = None,
+        signature: inspect.Signature,
+        source: str,
+        notebook: NotebookSource | None = None,
+    ) -> None:
+        self.function, self.name, self.policy = function, name, policy
+        self.outputs, self.signature, self.source = outputs, signature, source
+        self.notebook = notebook
+        self.n_outputs = 1 if outputs is None else outputs if isinstance(outputs, int) else len(outputs)
+        self._dumped: bytes | None = None
+        _check_name(name)
+        policy.check(name)
+        if function is not None:
+            functools.update_wrapper(self, function)
+
+    def __repr__(self) -> str:
+        return f"<task {self.name}>"
+
+    def __reduce__(self) -> str | tuple[Any, ...]:
+        """By reference where a module holds this task; else by value."""
+        if self.function is not None:
+            module, path = self.function.__module__, self.function.__qualname__
+            if module != "__main__" and _lookup(module, path) is self:
+                return _lookup, (module, path)
+        return _rebuild, (dict(self.__dict__, _dumped=None),)
+
+    def dumped(self) -> bytes:
+        """The function, pickled for a worker.
+
+        Raises:
+            PipelineError: it holds something that does not pickle.
+        """
+        if self._dumped is None:
+            try:
+                self._dumped = cloudpickle.dumps(self)
+            except Exception as error:
+                raise PipelineError(
+                    f"Task {self.name!r} ({self.source}) cannot be sent to a worker: it uses "
+                    f"something from outside that does not pickle ({error}). Create that inside "
+                    "the task, or at module level of an importable file."
+                ) from error
+        return self._dumped
+
+    def bind(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+        """The arguments of a call by name, defaults included.
+
+        Raises:
+            PipelineError: they do not fit the task's parameters.
+        """
+        try:
+            bound = self.signature.bind(*args, **kwargs)
+        except TypeError as error:
+            unknown = [k for k in kwargs if k not in self.signature.parameters]
+            hint = one_of(unknown[0], self.signature.parameters) if unknown else ""
+            raise PipelineError(
+                f"Task {self.name!r} was called with the wrong arguments: {error}. Its parameters "
+                f"are {self.signature}. {hint}".rstrip()
+            ) from None
+        bound.apply_defaults()
+        return {k: v for k, v in bound.arguments.items() if v is not CELL_DEFAULT}
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        graph = current()
+        if graph is None:
+            return self._run_here(*args, **kwargs)
+        self.dumped()
+        node = graph.call(self, self.bind(args, kwargs))
+        return self._handles(node)
+
+    def _run_here(self, *args: Any, **kwargs: Any) -> R:
+        if self.function is None:
+            raise PipelineError(
+                f"The notebook task {self.name!r} was called outside a pipeline. Run the notebook "
+                "in Jupyter or VS Code, or call the task inside a @pipeline."
+            )
+        return self.function(*args, **kwargs)
+
+    def _handles(self, node: Any) -> Any:
+        if self.outputs is None:
+            return Handle(node)
+        handles = tuple(Handle(node, number) for number in range(self.n_outputs))
+        return handles if isinstance(self.outputs, int) else dict(zip(self.outputs, handles, strict=True))
+
+    def partial(self, **fixed: Any) -> "Mapper":
+        """This task with some arguments fixed, to be mapped over the others."""
+        return Mapper(self.name, self, self.signature, fixed)
+
+    def map(self, *iterables: Any, **named: Any) -> Any:
+        """Call this task once for each item; several iterables go side by side.
+
+        Iterables may be known now, or be the results of tasks. Fix other arguments with
+        :meth:`partial`.
+        """
+        return self.partial().map(*iterables, **named)
+
+
+@dataclass(frozen=True)
+class Mapper:
+    """A task or pipeline with some arguments fixed."""
+
+    title: str
+    call: Callable[..., Any]
+    signature: inspect.Signature
+    fixed: Mapping[str, Any]
+
+    def map(self, *iterables: Any, **named: Any) -> Any:
+        """Call it once for each item of the iterables.
+
+        Raises:
+            PipelineError: there is nothing to map over, an argument is given twice, or lists that
+                are known differ in length.
+        """
+        mapped = self._by_name(iterables, named)
+        graph = current()
+        if any(isinstance(v, Handle) for v in mapped.values()):
+            if graph is None:
+                raise PipelineError(f"{self.title}.map was given a task's result outside a pipeline.")
+            lists = {k: v if isinstance(v, Handle) else list(v) for k, v in mapped.items()}
+            return graph.map(self.title, self._one, lists, self.fixed)
+        return [self._one(**dict(zip(mapped, row, strict=True))) for row in self._rows(mapped)]
+
+    def _one(self, **items: Any) -> Any:
+        return self.call(**self.fixed, **items)
+
+    def _by_name(self, iterables: tuple[Any, ...], named: Mapping[str, Any]) -> dict[str, Any]:
+        taken = {*self.fixed, *named}
+        free = [
+            p.name
+            for p in self.signature.parameters.values()
+            if p.name not in taken and p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)
+        ]
+        if len(iterables) > len(free):
+            raise PipelineError(
+                f"{self.title}.map was given {len(iterables)} iterables by position, but has only "
+                f"{len(free)} parameters left for them: {self.signature}."
+            )
+        twice = set(self.fixed) & set(named)
+        mapped = {**dict(zip(free, iterables, strict=False)), **named}
+        if twice or not mapped:
+            wrong = f"{min(twice)!r} is fixed and mapped" if twice else "there is nothing to map over"
+            raise PipelineError(f"{self.title}.map: {wrong}.")
+        return mapped
+
+    def _rows(self, mapped: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+        lists: dict[str, Sequence[Any]] = {}
+        for key, value in mapped.items():
+            try:
+                lists[key] = list(value)
+            except TypeError:
+                raise PipelineError(
+                    f"{self.title}.map: the argument {key!r} is a {type(value).__name__}, which "
+                    "cannot be iterated over. Fix it with .partial(...) if it is the same for each."
+                ) from None
+        if len({len(items) for items in lists.values()}) > 1:
+            sizes = ", ".join(f"{key} has {len(items)}" for key, items in lists.items())
+            raise PipelineError(f"{self.title}.map: the iterables differ in length: {sizes}.")
+        return list(zip(*lists.values(), strict=True))
+
+
+@overload
+def task(function: Callable[P, R], /) -> Task[P, R]: ...
+@overload
+def task(
+    *,
+    name: str = ...,
+    cpus: float = ...,
+    timeout: float | None = ...,
+    retries: int = ...,
+    backoff: float | Callable[[int], float] = ...,
+    retry_if: RetryIf | None = ...,
+    outputs: int | Sequence[str] | None = ...,
+    keep: bool = ...,
+) -> Callable[[Callable[P, R]], Task[P, R]]: ...
+def task(
+    function: Callable[..., Any] | None = None,
+    /,
+    *,
+    name: str = "",
+    cpus: float = 1.0,
+    timeout: float | None = None,
+    retries: int = 0,
+    backoff: float | Callable[[int], float] = 1.0,
+    retry_if: RetryIf | None = None,
+    outputs: int | Sequence[str] | None = None,
+    keep: bool = False,
+) -> Any:
+    """Make a task of a function; called outside a pipeline it just runs.
+
+    Args:
+        name: What it is called in the run; the function's name by default.
+        cpus: CPUs that each attempt reserves; fractions and 0 are fine.
+        timeout: Seconds that an attempt's own code may run; the wait for a CPU does not count.
+        retries: How often a failed attempt is repeated.
+        backoff: Seconds between attempts, or a function of the number of failed attempts:
+            ``Exponential(first=1, factor=2, limit=60)``.
+        retry_if: The errors to retry: exception classes, or a function of the exception.
+        outputs: For a task that returns several values: how many, or their names.
+        keep: Keep the return value in the run file, so that ``--from`` can reuse it.
+    """
+    policy = Policy(cpus, timeout, retries, backoff, retry_if, keep)
+
+    def decorate(function: Callable[..., Any]) -> Task[..., Any]:
+        if isinstance(function, Task):
+            raise PipelineError(f"{function.name!r} is a task already: remove one @task.")
+        called = name or getattr(function, "__name__", type(function).__name__)
+        return Task(
+            function,
+            name=called,
+            policy=policy,
+            outputs=_outputs(called, outputs),
+            signature=inspect.signature(function),
+            source=_source(function),
+        )
+
+    return decorate if function is None else decorate(function)
+
+
+def notebook_task(
+    path: str | os.PathLike[str],
+    /,
+    *,
+    name: str = "",
+    cpus: float = 1.0,
+    timeout: float | None = None,
+    retries: int = 0,
+    backoff: float | Callable[[int], float] = 1.0,
+    retry_if: RetryIf | None = None,
+    outputs: int | Sequence[str] | None = None,
+    keep: bool = False,
+) -> Task[..., Any]:
+    """Make a task of a notebook (Jupytext .py or .md, or .ipynb).
+
+    ``path`` is relative to the file that calls this. The notebook's ``parameters`` cell names its
+    arguments, in order. The other arguments are as for :func:`task`; the name is the file's.
+
+    Raises:
+        PipelineError: there is no such notebook, or it cannot be read.
+    """
+    caller = sys._getframe(1).f_globals.get("__file__")
+    base = Path(caller).parent if caller else Path.cwd()
+    notebook, signature = read_notebook(base, Path(path))
+    called = name or Path(path).stem
+    made: Task[..., Any] = Task(
+        None,
+        name=called,
+        policy=Policy(cpus, timeout, retries, backoff, retry_if, keep),
+        outputs=_outputs(called, outputs),
+        signature=signature,
+        source=notebook.path,
+        notebook=notebook,
+    )
+    made.type = TaskType.NOTEBOOK
+    return made
+
+
+def _outputs(name: str, outputs: int | Sequence[str] | None) -> int | tuple[str, ...] | None:
+    if outputs is None:
+        return None
+    if isinstance(outputs, int) and not isinstance(outputs, bool) and outputs >= 1:
+        return outputs
+    if isinstance(outputs, list | tuple) and outputs and all(isinstance(o, str) for o in outputs):
+        return tuple(outputs)
+    raise PipelineError(
+        f"Task {name!r} has outputs={outputs!r}: give how many values it returns, or their names."
+    )
+
+
+def _check_name(name: str) -> None:
+    if not isinstance(name, str) or not name.strip() or not name.isprintable() or len(name) > 200:
+        raise PipelineError(
+            f"{name!r} cannot be a task's name: use 1 to 200 printable characters."
+        )
+
+
+def _source(function: Callable[..., Any]) -> str:
+    try:
+        file = inspect.getsourcefile(inspect.unwrap(function)) or ""
+        line = inspect.unwrap(function).__code__.co_firstlineno
+    except (TypeError, AttributeError):
+        return "an unknown file"
+    with_line = Path(file)
+    try:
+        with_line = with_line.relative_to(Path.cwd())
+    except ValueError:
+        with_line = Path(*with_line.parts[-3:]) if with_line.is_absolute() else with_line
+    return f"{with_line.as_posix()}:{line}"
+
+
+def _lookup(module: str, path: str) -> Any:
+    """What ``path`` names in ``module``; None where there is nothing of the kind."""
+    if "<" in path:
+        return None
+    try:
+        found: Any = importlib.import_module(module)
+        for part in path.split("."):
+            found = getattr(found, part)
+    except (ImportError, AttributeError):
+        return None
+    return found
+
+
+def _rebuild(state: dict[str, Any]) -> Task[..., Any]:
+    made: Task[..., Any] = Task.__new__(Task)
+    made.__dict__.update(state)
+    return made
+
+
+__all__ = ["Exponential", "Mapper", "Policy", "Task", "notebook_task", "task"]

@@ -1,0 +1,113 @@
+"""What the user sees of a run on a terminal, and where there is none."""
+
+import sys
+import time
+from collections import Counter
+from typing import TextIO
+
+from spanbook_runfile.names import Result
+
+from spanbook.dag import Graph, Slot, TaskNode
+from spanbook.dispatch import Ended, Try
+from spanbook.run import Finished
+from spanbook.schedule import State
+
+MARKS = {
+    Result.SUCCESS: "✓",
+    Result.FAILURE: "✗",
+    Result.ERROR: "✗",
+    Result.TIMEOUT: "⏱",
+    Result.CANCELLATION: "■",
+    Result.SKIP: "↷",
+}
+
+
+class PlainView:
+    """One line for each thing that happens: for logs, CI and pipes."""
+
+    def __init__(self, out: TextIO | None = None) -> None:
+        self._out = out or sys.stdout
+        self._labels: dict[TaskNode, str] = {}
+        self._start = time.monotonic()
+
+    def _say(self, text: str) -> None:
+        self._out.write(f"[{time.monotonic() - self._start:7.1f} s] {text}\n")
+        self._out.flush()
+
+    def run_started(self, run_id: str, graph: Graph) -> None:
+        """The run begins."""
+        self._say(f"Run {run_id} of {graph.name}: {len(graph.tasks)} tasks")
+
+    def attempt_started(self, attempt: Try) -> None:
+        """An attempt runs."""
+        tries = f", attempt {attempt.number}" if attempt.number > 1 else ""
+        self._say(f"▶ {label(attempt.node)} runs{tries}")
+
+    def attempt_ended(self, ended: Ended, retry_in: float | None) -> None:
+        """An attempt is over."""
+        if retry_in is not None:
+            outcome = ended.outcome
+            self._say(
+                f"↻ {label(ended.attempt.node)} attempt {ended.attempt.number}: {outcome.result}: "
+                f"{_short(outcome.error_type, outcome.error_message)}; again in {retry_in:g} s"
+            )
+
+    def task_ended(self, state: State) -> None:
+        """A task is over."""
+        assert isinstance(state.node, TaskNode)
+        assert state.result is not None
+        why = f": {_short('', state.message)}" if state.message and state.result is not Result.SUCCESS else ""
+        if state.result is Result.SKIP and state.cause is not None:
+            why = f" because of {state.cause.title}"
+        self._say(f"{MARKS[state.result]} {label(state.node)} {state.result}{seconds(state)}{why}")
+
+    def trouble(self, message: str | None) -> None:
+        """The collector is away, or back."""
+        self._say(message or "The collector is back; what waited is being sent.")
+
+    def flushing(self) -> None:
+        """All tasks are over."""
+
+
+def label(node: TaskNode) -> str:
+    """A task's name with its scalar arguments, short."""
+    parts = [
+        f"{key}={value}"
+        for key, value in node.arguments.items()
+        if isinstance(value, bool | int | float | str) and not isinstance(value, Slot)
+    ]
+    text = ", ".join(parts)
+    where = f"{node.group}/" if node.group else ""
+    return f"{where}{node.title}" + (f" ({text[:40]})" if text else "")
+
+
+def seconds(state: State) -> str:
+    """How long a task's last attempt took, to be shown behind its result."""
+    outcome = state.outcome
+    if outcome is None or not outcome.running:
+        return ""
+    return f" in {(outcome.end - outcome.running) / 1e9:.1f} s"
+
+
+def _short(kind: str, message: str) -> str:
+    first = message.strip().split("\n", 1)[0][:160]
+    return f"{kind}: {first}" if kind and first else kind or first
+
+
+def summary(finished: Finished, url: str, out: TextIO) -> None:
+    """What stays on the screen: the results, the last lines of each failure, where to look."""
+    tasks = [s for s in finished.states if isinstance(s.node, TaskNode)]
+    counts = Counter(str(s.result) for s in tasks)
+    told = ", ".join(f"{count} {result}" for result, count in counts.most_common())
+    out.write(f"\n{finished.result.upper()}: {told}\n")
+    bad = [s for s in tasks if s.result in (Result.FAILURE, Result.ERROR, Result.TIMEOUT)]
+    for state in bad[:5]:
+        out.write(f"\n--- {state.node.title}: {state.result}\n")
+        trace = state.outcome.traceback if state.outcome else ""
+        lines = (trace or state.message).rstrip().splitlines()
+        out.write("\n".join(lines[-15:]) + "\n")
+    if len(bad) > 5:
+        out.write(f"\n... and {len(bad) - 5} more.\n")
+    if finished.spool is None:
+        out.write(f"\n{url}\n")
+    out.flush()
