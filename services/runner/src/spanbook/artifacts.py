@@ -135,8 +135,8 @@ def check_size(name: str, size: int, limit: int) -> None:
     """
     if size > limit:
         raise ValueTooLargeError(
-            f"The file {name!r} has {size:,} bytes; one logged file may have {limit:,}. Log a smaller "
-            "one (a sample, a compressed copy), or raise the limit: SPANBOOK_MAX_FILE_BYTES."
+            f"The file {name!r} has {size:,} bytes; one logged file may have {limit:,}. Log a "
+            "smaller one (a sample, a compressed copy), or raise SPANBOOK_MAX_FILE_BYTES."
         )
 
 
@@ -211,7 +211,7 @@ def table_content(name: str, table: object) -> tuple[str, Content, dict[str, obj
 
 
 def _pandas_frame(name: str, table: object) -> Any:
-    import pandas as pd  # noqa: PLC0415: a task without tables must not pay for pandas
+    import pandas as pd  # noqa: PLC0415 (a task without tables must not pay for pandas)
 
     if isinstance(table, pd.DataFrame):
         return table

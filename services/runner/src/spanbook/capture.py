@@ -287,7 +287,7 @@ class _LogHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         try:
             text = self.format(record)
-        except Exception:  # noqa: BLE001: as logging does: a bad format string must not fail the task
+        except Exception:  # noqa: BLE001 (as logging does: a bad format string must not fail the task)
             self.handleError(record)
             return
         self._owner.log(record, text)
@@ -304,8 +304,8 @@ class _Capture:
         sys.stderr.flush()
         _flush_c()
         self.pipes = (_Pipe("stdout", 1), _Pipe("stderr", 2))
-        sys.stdout = _PythonStream(self, self.pipes[0])  # type: ignore[assignment]
-        sys.stderr = _PythonStream(self, self.pipes[1])  # type: ignore[assignment]
+        sys.stdout = _PythonStream(self, self.pipes[0])
+        sys.stderr = _PythonStream(self, self.pipes[1])
         self.handler = _LogHandler(self)
         threading.Thread(target=self._read_on, name="spanbook-capture", daemon=True).start()
         os.register_at_fork(after_in_child=self._after_fork)
@@ -408,14 +408,14 @@ def capture(emitter: "Emitter", limit: int = MAX_OUTPUT_BYTES) -> Iterator[None]
 
     For worker processes: one capture at a time a process, and its descriptors stay pipes.
     """
-    global _capture  # noqa: PLW0603: file descriptors 1 and 2 are the process's
+    global _capture  # noqa: PLW0603 (file descriptors 1 and 2 are the process's)
     if _capture is None:
         _capture = _Capture()
     root = logging.getLogger()
     level = root.level
     _capture.begin(Output(emitter, limit))
     root.addHandler(_capture.handler)
-    if level == logging.WARNING or level == logging.NOTSET:
+    if level in {logging.WARNING, logging.NOTSET}:
         root.setLevel(logging.INFO)
     try:
         yield

@@ -111,12 +111,14 @@ class Emitter:
         Raises:
             ValueTooLargeError: the body and attributes are over :data:`RECORD_BYTES`.
         """
-        record = self._encode(event, body, attrs, at, severity, severity_text)
+        record = self._encode(
+            event, body, attrs, at, severity=severity, severity_text=severity_text
+        )
         size = record.ByteSize()
         if size > RECORD_BYTES + 4096:
             raise ValueTooLargeError(
-                f"{(attrs or {}).get(names.KEY, event)!r} has {size:,} bytes; a recorded value may have "
-                f"{RECORD_BYTES:,}. Log it as a file instead: log.json('name.json', value)."
+                f"{(attrs or {}).get(names.KEY, event)!r} has {size:,} bytes; a recorded value may "
+                f"have {RECORD_BYTES:,}. Log it as a file instead: log.json('name.json', value)."
             )
         self._add(record, size)
 
@@ -132,7 +134,7 @@ class Emitter:
     ) -> None:
         """Record one printed line (``stdout``, ``stderr``) or ``logging`` record (``log``)."""
         attrs = {names.IOSTREAM: None if stream == "log" else stream, names.LOGGER_NAME: logger}
-        record = self._encode("", text, attrs, at, severity, severity_text)
+        record = self._encode("", text, attrs, at, severity=severity, severity_text=severity_text)
         self._add(record, len(text) + 200)
 
     def metric(
@@ -220,6 +222,7 @@ class Emitter:
         body: object,
         attrs: Mapping[str, object] | None,
         at: int | None,
+        *,
         severity: int = SeverityNumber.SEVERITY_NUMBER_INFO,
         severity_text: str = "",
     ) -> LogRecord:

@@ -30,8 +30,8 @@ def figure_content(name: str, figure: object) -> tuple[str, Content]:
     found = _matplotlib_figure(figure)
     if found is None:
         raise LogError(
-            f"log.figure({name!r}, …) takes a matplotlib figure or axes, a Pillow image or a plotly "
-            f"figure, not {type(figure).__name__}. For an image's bytes use log.file(name, data)."
+            f"log.figure({name!r}, …) takes a matplotlib figure or axes, a Pillow image or a "
+            f"plotly figure, not {type(figure).__name__}. For bytes there is log.file."
         )
     return _matplotlib(name, found)
 

@@ -1,4 +1,4 @@
-"""The notebook's own process: an IPython kernel that records to its worker and takes values from it."""
+"""The notebook's own process: an IPython kernel that takes values from its worker, and records."""
 
 import contextlib
 import ctypes
@@ -65,8 +65,8 @@ class Link:
             data = cloudpickle.dumps(value, protocol=5)
         except Exception as error:
             raise LogError(
-                f"log.result was given {type(value).__name__}, which cannot be pickled and so not be "
-                f"handed to another task: {error}"
+                f"log.result was given {type(value).__name__}, which cannot be pickled and so not "
+                f"be handed to another task: {error}"
             ) from error
         with self._lock:
             self._connection.send(data)
@@ -89,13 +89,13 @@ def upstream(name: str, otherwise: Callable[[], Any] | None = None) -> Any:
         return otherwise()
     if _upstream is None:
         raise UpstreamError(
-            f"upstream({name!r}) has no value: this notebook runs by hand, outside a pipeline. Say what "
-            f"to use instead: upstream({name!r}, otherwise=lambda: …)."
+            f"upstream({name!r}) has no value: this notebook runs by hand, outside a pipeline. Say "
+            f"what to use instead: upstream({name!r}, otherwise=lambda: …)."
         )
     given = ", ".join(map(repr, _upstream)) or "none"
     raise UpstreamError(
-        f"The pipeline hands no value {name!r} to this notebook; it hands {given}. Pass it where the "
-        f"pipeline calls the notebook: my_notebook({name}=…)."
+        f"The pipeline hands no value {name!r} to this notebook; it hands {given}. Pass it where "
+        f"the pipeline calls the notebook: my_notebook({name}=…)."
     )
 
 
@@ -123,14 +123,15 @@ def _run_ipython(setup: Setup, emitter: Emitter) -> None:
     os.environ["MPLBACKEND"] = (
         _INLINE  # figures go into the notebook, whatever the machine's default
     )
-    app.initialize([])
+    app.initialize([])  # type: ignore[no-untyped-call]
+    shell: Any = app.shell
     if "matplotlib.pyplot" in sys.modules:  # imported before there was a shell to show figures in
-        app.shell.enable_matplotlib("inline")
-        show_as_logged(app.shell)
+        shell.enable_matplotlib("inline")
+        show_as_logged(shell)
     else:
-        app.shell.events.register("post_execute", _FigureHook(app.shell))
-    app.shell.events.register("post_run_cell", lambda _: emitter.flush())
-    app.start()
+        shell.events.register("post_execute", _FigureHook(shell))
+    shell.events.register("post_run_cell", lambda _: emitter.flush())
+    app.start()  # type: ignore[no-untyped-call]
     with contextlib.suppress(OSError):
         emitter.flush()
     # Threads that a notebook left behind must not hold up the end, nor exit handlers fail it.

@@ -5,12 +5,13 @@ process of its own, in a session of its own, which can be killed with all that i
 dies with the process that started it, a kernel with its host, and a kernel is killed when the
 worker that asked for it goes away: nothing is left behind, whoever is killed.
 
-Each kernel has one connection to the host. The worker sends a :class:`Request` and three file
-descriptors (the link, stdout, stderr); the host answers with the process id, takes signal numbers,
-and says the exit code at the end.
+Each kernel has one connection to the host. The worker sends a :class:`Request` and two file
+descriptors (the link, and where a crash is told); the host answers with the process id, takes
+signal numbers, and says the exit code at the end.
 """
 
 import contextlib
+import faulthandler
 import gc
 import importlib
 import json
@@ -109,7 +110,7 @@ class Host:
         connection, _ = self._listener.accept()
         connection.settimeout(5)
         try:
-            data, fds, _, _ = socket.recv_fds(connection, MAX_REQUEST, 3)
+            data, fds, _, _ = socket.recv_fds(connection, MAX_REQUEST, 2)
             while data and not data.endswith(b"\n"):
                 data += connection.recv(MAX_REQUEST)
             request = Request(**json.loads(data))
@@ -185,11 +186,11 @@ class Host:
         self._listener.close()
         for other in self._kernels.values():
             other.connection.close()
-        link, out, err = fds
-        os.dup2(out, 1)
-        os.dup2(err, 2)
-        os.close(out)
-        os.close(err)
+        link, crashes = fds
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, 1)  # what the notebook prints comes by Jupyter's messages
+        os.dup2(nowhere, 2)
+        faulthandler.enable(crashes, all_threads=False)
         os.close(self._owner)
         os.environ.clear()
         os.environ.update(request.environ)

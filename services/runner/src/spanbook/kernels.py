@@ -16,15 +16,12 @@ from typing import Any, Final
 
 from jupyter_client.kernelspec import KernelSpec
 from jupyter_client.manager import AsyncKernelManager
-from jupyter_client.provisioning import KernelProvisionerBase
+from jupyter_client.provisioning.provisioner_base import KernelProvisionerBase
 
 from spanbook.errors import KernelError
 from spanbook.kernelhost import Request
 from spanbook.warm import HOST_VARIABLE, KernelHost
 
-HOST_VARIABLE: Final = (
-    "SPANBOOK_KERNEL_HOST"  # the socket of this machine's host, if one was started
-)
 START_SECONDS: Final = 60.0
 
 
@@ -62,10 +59,10 @@ class KernelProcess:
         try:
             self._connection = _connect()
             request = Request(
-                cwd=cwd, environ=dict(environ), path=[p or os.getcwd() for p in sys.path]
-            )  # noqa: PTH109
+                cwd=cwd, environ=dict(environ), path=[p or str(Path.cwd()) for p in sys.path]
+            )
             data = request.encoded()
-            sent = socket.send_fds(self._connection, [data], [theirs.fileno(), 1, 2])
+            sent = socket.send_fds(self._connection, [data], [theirs.fileno(), 2])
             self._connection.sendall(data[sent:])
         except OSError as error:
             ours.close()
@@ -77,7 +74,7 @@ class KernelProcess:
         answer = self._read()
         if answer is None or "pid" not in answer:
             raise KernelError(
-                f"No kernel was started within {START_SECONDS:g} s: the kernel host does not answer."
+                f"No kernel was started in {START_SECONDS:g} s: the kernel host does not answer."
             )
         self.pid = answer["pid"]
         self._connection.setblocking(False)
@@ -113,7 +110,7 @@ class KernelProcess:
         self._connection.close()
 
 
-class _Provisioner(KernelProvisionerBase):  # type: ignore[misc]
+class _Provisioner(KernelProvisionerBase):
     """What jupyter_client manages the kernel through."""
 
     process: KernelProcess | None = None
@@ -123,8 +120,9 @@ class _Provisioner(KernelProvisionerBase):  # type: ignore[misc]
         return self.process is not None
 
     async def pre_launch(self, **kwargs: Any) -> dict[str, Any]:
-        self.parent.write_connection_file()
-        self.connection_info = self.parent.get_connection_info()
+        manager: Any = self.parent
+        manager.write_connection_file()
+        self.connection_info = manager.get_connection_info()
         return {"cmd": [], **kwargs}
 
     async def launch_kernel(self, cmd: list[str], **kwargs: Any) -> Any:  # noqa: ARG002
@@ -136,8 +134,8 @@ class _Provisioner(KernelProvisionerBase):  # type: ignore[misc]
 
     async def wait(self) -> int | None:
         code = None
-        while self.process is not None and (code := self.process.poll()) is None:
-            await asyncio.sleep(0.01)
+        while self.process is not None and (code := self.process.poll()) is None:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)  # the host's word comes by a socket of our own
         self.process = None
         return code
 

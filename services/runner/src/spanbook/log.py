@@ -1,4 +1,4 @@
-"""``log``: what a task says about itself, the same in a function, a notebook, a thread or a module."""
+"""``log``: what a task says about itself, the same in functions, notebooks, threads and modules."""
 
 import contextlib
 import math
@@ -41,7 +41,7 @@ def recording(
     emitter: "Emitter", limits: Limits, hand_over: Callable[[Any], None] | None = None
 ) -> Iterator[None]:
     """Make ``log`` record to ``emitter`` meanwhile, on all threads of this process."""
-    global _recording  # noqa: PLW0603: a process runs one attempt at a time, threads included
+    global _recording  # noqa: PLW0603 (a process runs one attempt at a time, threads included)
     before, _recording = _recording, Recording(emitter, limits, hand_over)
     try:
         yield
@@ -127,7 +127,7 @@ class Log:
         Raises:
             LogError: it is no figure.
         """
-        from spanbook.figures import figure_content  # noqa: PLC0415: a task without any pays nothing
+        from spanbook.figures import figure_content  # noqa: PLC0415 (a task without any pays nothing)
 
         name, content = figure_content(checked_path(path), figure)
         self._artifact(name, content, ArtifactKind.FIGURE)
@@ -172,11 +172,11 @@ class Log:
         path: str,
         content: bytes | Path,
         *,
-        input: Mapping[str, object] | None = None,  # noqa: A002: the word that users know
+        input: Mapping[str, object] | None = None,  # noqa: A002 (the word that users know)
         media_type: str | None = None,
         meta: Mapping[str, object] | None = None,
     ) -> None:
-        """Record a trained model, with what it takes as input (``{"shape": [8, 8], "labels": […]}``)."""
+        """Record a trained model, with what it takes as ``input``: its shape, its labels."""
         about = {**(meta or {}), **({"input": dict(input)} if input else {})}
         self.file(path, content, media_type, model=True, meta=about)
 
@@ -208,7 +208,7 @@ class Log:
         self._artifact(name, artifacts.json_content(value), ArtifactKind.FILE)
 
     def result(self, value: object) -> None:
-        """In a notebook: hand ``value`` over to the tasks downstream, as ``return`` does in a function.
+        """In a notebook: hand ``value`` over to the tasks downstream, as a function returns it.
 
         Raises:
             LogError: called in a task function.
@@ -268,17 +268,17 @@ def _number(key: object, value: object) -> float:
     if type(value).__name__ == "Decimal":
         return float(value)  # type: ignore[arg-type]
     raise LogError(
-        f"The metric {key!r} was given {_short(value)} ({type(value).__name__}), which is no number. "
-        f"Use log.value({key!r}, …) for text, lists and dicts."
+        f"The metric {key!r} was given {_short(value)} ({type(value).__name__}), which is no "
+        f"number. Use log.value({key!r}, …) for text, lists and dicts."
     )
 
 
 def _step(key: object, step: object) -> int:
     plain = _number(key, step) if _is_number(step) else None
-    if plain is None or plain != plain or plain != int(plain):
+    if plain is None or not float(plain).is_integer():
         raise LogError(
-            f"The step of the metric {key!r} was {_short(step)} ({type(step).__name__}); it is a whole "
-            "number, such as the epoch."
+            f"The step of the metric {key!r} was {_short(step)} ({type(step).__name__}); it is a "
+            "whole number, such as the epoch."
         )
     return int(plain)
 

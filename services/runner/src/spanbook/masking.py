@@ -14,12 +14,12 @@ from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 MASK: Final = "***"
 MIN_SECRET: Final = 4  # characters; masking shorter values would blank out ordinary text
 
-_SECRET_WORDS: Final = (
+_WORDS: Final = (
     r"tokens?|secrets?|passw(or)?d|passphrase|pwd|pass|keys?|apikey|credentials?|creds?|auth|bearer|"
     r"cookie|dsn|pat|signature|webhook"
 )
 _SECRET_NAME: Final = re.compile(
-    rf"(?i)(^|[_.-])({_SECRET_WORDS})([_.-]|\d|$)|token|secret|passw|credential|api_?key|private_?key"
+    rf"(?i)(^|[_.-])({_WORDS})([_.-]|\d|$)|token|secret|passw|credential|api_?key|private_?key"
 )
 _HARMLESS: Final = frozenset(
     {"true", "false", "none", "null", "auto", "default", "basic", "bearer"}

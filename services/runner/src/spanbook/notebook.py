@@ -1,4 +1,4 @@
-"""Notebook tasks: a Jupytext file, executed by papermill in a kernel of its own, and always kept."""
+"""Notebook tasks: a Jupytext file, run by papermill in a kernel of its own, and always kept."""
 
 import contextlib
 import copy
@@ -17,6 +17,7 @@ import jupytext
 import nbformat
 import papermill
 from nbclient.exceptions import DeadKernelError
+from nbformat import NotebookNode
 from papermill.clientwrap import PapermillNotebookClient
 from papermill.engines import NBClientEngine, papermill_engines
 from papermill.exceptions import PapermillExecutionError
@@ -227,13 +228,15 @@ class _Session:
                 self.emitter.masker.add(message)
 
     def printed(self, outputs: list[Any], content: Mapping[str, str]) -> None:
-        """Add printed text to a cell's outputs, in one output a stream, and to the attempt's lines."""
+        """Add printed text to a cell's outputs, one a stream, and to the attempt's lines."""
         name, text = content["name"], content["text"]
         self._output.write("stderr" if name == "stderr" else "stdout", text)
         self.changed = True
         last = outputs[-1] if outputs else None
         if last is None or last.output_type != "stream" or last.name != name:
-            last = nbformat.v4.new_output("stream", name=name, text="")
+            last = NotebookNode(  # type: ignore[no-untyped-call]
+                output_type="stream", name=name, text=""
+            )
             outputs.append(last)
         if len(last.text) < MAX_CELL_OUTPUT:
             start = last.text.rfind("\n") + 1
@@ -250,7 +253,7 @@ class _Session:
             self.stash()
 
     def stash(self) -> None:
-        """Give the driver a copy of the notebook as it is now, for the case that this process dies."""
+        """Give the driver a copy of the notebook as it is, for the case that this process dies."""
         with self._snapshots:
             self.changed = False
             batches: list[Batch] = []
@@ -265,7 +268,7 @@ class _Session:
             self._record(scratch)
             batches.append(scratch.close())
             self.control.stash(joined(batches))
-            # A notebook with many figures takes long to copy: at most a tenth of the time goes there.
+            # One with many figures takes long to copy: at most a tenth of the time goes there.
             took = time.monotonic() - began
             self._next_snapshot = time.monotonic() + max(SNAPSHOT_SECONDS, 10 * took)
 
@@ -329,8 +332,8 @@ def _pickled(name: str, value: object) -> bytes:
         return bytes(cloudpickle.dumps(value, protocol=5))
     except Exception as error:
         raise TaskError(
-            f"The argument {name!r} cannot be handed to a notebook: {type(value).__name__} does not "
-            f"pickle ({error})."
+            f"The argument {name!r} cannot be handed to a notebook: {type(value).__name__} does "
+            f"not pickle ({error})."
         ) from error
 
 
@@ -338,8 +341,8 @@ def _written(notebook: Any) -> str:
     """The notebook as JSON, also while another thread adds to it."""
     for _ in range(5):
         with contextlib.suppress(RuntimeError):  # a dict changed size meanwhile
-            return str(nbformat.writes(notebook))
-    return str(nbformat.writes(copy.deepcopy(notebook)))
+            return str(nbformat.writes(notebook))  # type: ignore[no-untyped-call]
+    return str(nbformat.writes(copy.deepcopy(notebook)))  # type: ignore[no-untyped-call]
 
 
 def joined(batches: list[Batch]) -> Batch:
@@ -364,6 +367,6 @@ def _kernel_error(code: int | None) -> KernelError:
         return KernelError("The notebook's kernel does not answer any more.")
     if code >= 0:
         return KernelError(f"The notebook's kernel ended in mid-run with exit code {code}.")
-    name = signal.Signals(-code).name if -code in iter(signal.Signals) else f"signal {-code}"
+    name = next((s.name for s in signal.Signals if s == -code), f"signal {-code}")
     hint = " The system does so when memory runs out." if code == -signal.SIGKILL else ""
     return KernelError(f"The notebook's kernel was killed by {name}.{hint}")

@@ -48,7 +48,7 @@ def kernel_host(notebooks: Iterable[str]) -> Iterator[None]:
 def imports_of(texts: Iterable[str]) -> list[str]:
     """The installed modules that notebooks import, to be imported by the kernel host.
 
-    A module of the user's own is left to the notebook: it may have changed, or do things when imported.
+    A module of the user's own is left to the notebook: it may do things when imported.
     """
     found = dict.fromkeys(name for text in texts for name in _IMPORT.findall(text))
     wanted: dict[str, None] = {}
