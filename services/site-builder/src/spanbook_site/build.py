@@ -22,6 +22,7 @@ from spanbook_site.settings import Settings
 from spanbook_site.sources import Source, scan
 from spanbook_site.templating import Templates
 from spanbook_site.urls import Urls
+from spanbook_site.vendor import found as found_vendor
 
 log = logging.getLogger("spanbook_site")
 INLINE = 3  # runs that are not worth a process pool
@@ -178,10 +179,8 @@ def _statics(vendor: Path | None) -> dict[str, Path]:
     """Static files by their name under ``static/``: the builder's own, and the vendored that are there."""
     own = Path(str(resources.files("spanbook_site"))) / "static"
     found = {p.relative_to(own).as_posix(): p for p in sorted(own.rglob("*")) if p.suffix in (".css", ".js", ".svg")}
-    if vendor and vendor.is_dir():
-        for path in sorted(vendor.rglob("*")):
-            if path.is_file():
-                found[f"vendor/{path.relative_to(vendor).as_posix()}"] = path
+    if vendor:
+        found.update({f"vendor/{name}": path for name, path in found_vendor(vendor).items()})
     return found
 
 

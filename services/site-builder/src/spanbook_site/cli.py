@@ -46,13 +46,13 @@ def _parser() -> argparse.ArgumentParser:
         "--vendor",
         type=Path,
         metavar="DIR",
-        help="browser libraries, as 'spanbook-site vendor' lays them (default: $SPANBOOK_VENDOR, else the user's cache)",
+        help="node_modules with the browser libraries (default: $SPANBOOK_VENDOR, else where 'spanbook-site vendor' puts them)",
     )
     build.add_argument("--watch", action="store_true", help="go on: rebuild what changes, show runs in progress")
     build.add_argument("--jobs", type=int, default=0, metavar="N", help="processes (default: one a core)")
     build.add_argument("--quiet", action="store_true", help="no progress, only what went wrong")
     fetch = commands.add_parser("vendor", help="fetch the browser libraries (charts, model) with npm, by digest")
-    fetch.add_argument("--to", type=Path, metavar="DIR", help="where to (default: $SPANBOOK_VENDOR, else the user's cache)")
+    fetch.add_argument("--to", type=Path, metavar="DIR", help="where to (default: $SPANBOOK_VENDOR, else the checkout or the user's cache)")
     return parser
 
 

@@ -5,7 +5,7 @@ that run alone; :func:`write_site` brings up to date what spans runs, and puts t
 """
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,8 +13,17 @@ import orjson
 from spanbook_runfile import Run
 
 from spanbook_site.mlflow import catalog, history, page, wheel
-from spanbook_site.mlflow.records import records_of
-from spanbook_site.mlflow.urls import ALL, DATA, FOLDER, INDEX, MlflowUrls, data_of_run, experiment_id, run_id
+from spanbook_site.mlflow.records import Record, records_of
+from spanbook_site.mlflow.urls import (
+    ALL,
+    DATA,
+    FOLDER,
+    INDEX,
+    MlflowUrls,
+    data_of_run,
+    experiment_id,
+    run_id,
+)
 from spanbook_site.mlflow.wheel import MlflowUiError
 from spanbook_site.output import Output
 from spanbook_site.urls import Urls
@@ -43,18 +52,36 @@ def write_run(
     records = list(records_of(run, files))
     if not records:
         return None
-    folder = data_of_run(run.id)
-    contents, where = history.files(records, trimmed=trimmed)
-    pages = {record.experiment: Urls.HOME for record in records[:1]}
+    pages = {ALL: Urls.HOME}
     pages |= {experiment_id(run.pipeline, task.name): Urls.task(task.name) for task in run.tasks}
+    return write_records(output, run.id, records, pages, trimmed=trimmed)
+
+
+def write_records(
+    output: Output,
+    run: str,
+    records: Sequence[Record],
+    pages: Mapping[str, str],
+    *,
+    trimmed: bool = False,
+) -> Written:
+    """Write MLflow runs as the data of one pipeline run; ``pages`` maps their experiments to our pages."""
+    folder = data_of_run(run)
+    contents, where = history.files(records, trimmed=trimmed)
     contents["run.json"] = catalog.run_file(records, where, pages)
     for name, content in contents.items():
         output.write(f"{folder}/{name}", content)
     addresses = tuple(f"{folder}/{name}" for name in sorted(contents))
-    return Written(run.id, records[0].start, addresses)
+    return Written(run, records[0].start, addresses)
 
 
-def write_site(output: Output, written: Iterable[Written], removed: Iterable[Written] = (), *, ui: Path | None = None) -> bool:
+def write_site(
+    output: Output,
+    written: Iterable[Written],
+    removed: Iterable[Written] = (),
+    *,
+    ui: Path | None = None,
+) -> bool:
     """Bring the tables up to date with the runs written and removed since the last build, and put the UI there.
 
     Returns:
@@ -97,6 +124,7 @@ __all__ = [
     "Written",
     "experiment_id",
     "run_id",
+    "write_records",
     "write_run",
     "write_site",
 ]

@@ -10,8 +10,12 @@ from spanbook_site.mlflow import wheel
 def main() -> int:
     """Fetch the UI; 0 when it is there."""
     parser = argparse.ArgumentParser(prog="python -m spanbook_site.mlflow", description=__doc__)
-    parser.add_argument("wheel", nargs="?", type=Path, help="a wheel downloaded before; without it pip fetches it")
-    parser.add_argument("--to", type=Path, default=wheel.folder(), help="the folder (default: %(default)s)")
+    parser.add_argument(
+        "wheel", nargs="?", type=Path, help="a wheel downloaded before; without it pip fetches it"
+    )
+    parser.add_argument(
+        "--to", type=Path, default=wheel.folder(), help="the folder (default: %(default)s)"
+    )
     options = parser.parse_args()
     try:
         count = wheel.fetch(options.to, wheel=options.wheel)

@@ -5,7 +5,7 @@ and nothing else, and no file comes near the hosts' limits. A month's file lists
 chunks are cut from that list alone, so any order of building gives the same bytes.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,7 +52,11 @@ class _Month:
         self.output = output
         self.month = month
         self.address = f"{DATA}/months/{month}.json"
-        self.before: Json = _read(output, self.address) or {"runs": [], "chunks": {}, "experiments": {}}
+        self.before: Json = _read(output, self.address) or {
+            "runs": [],
+            "chunks": {},
+            "experiments": {},
+        }
 
     def update(self, changes: Changes) -> None:
         entries = {run: [run, start, size] for run, start, size in self.before["runs"]}
@@ -60,7 +64,11 @@ class _Month:
             entries.pop(run, None)
         for run, start in changes.written.items():
             if month_of(start) == self.month:
-                entries[run] = [run, start, self.output.path(f"{data_of_run(run)}/run.json").stat().st_size]
+                entries[run] = [
+                    run,
+                    start,
+                    self.output.path(f"{data_of_run(run)}/run.json").stat().st_size,
+                ]
         runs = sorted(entries.values(), key=lambda entry: (entry[1], entry[0]))
         chunks: Json = {}
         for number, members in enumerate(_cut(runs)):
@@ -116,7 +124,9 @@ def _summary(rows: list[Row]) -> Json:
         "first": min(row["start"] for row in rows),
         "last": max(row["start"] for row in rows),
         "updated": max(row["end"] or row["start"] for row in rows),
-        "metrics": sorted({key for row in rows for key in row["metrics"] if not key.startswith(SYSTEM)})[:MAX_VIEW_KEYS],
+        "metrics": sorted(
+            {key for row in rows for key in row["metrics"] if not key.startswith(SYSTEM)}
+        )[:MAX_VIEW_KEYS],
         "params": sorted({key for row in rows for key in row["params"]})[:MAX_VIEW_KEYS],
     }
 
@@ -128,7 +138,9 @@ def _write_experiments(output: Output) -> None:
         for name, chunk in orjson.loads(path.read_bytes())["chunks"].items():
             for experiment, part in chunk["experiments"].items():
                 entry = found.setdefault(experiment, {"chunks": [], "metrics": [], "params": []})
-                entry["chunks"].append({"name": name, **{key: part[key] for key in ("rows", "first", "last")}})
+                entry["chunks"].append(
+                    {"name": name, **{key: part[key] for key in ("rows", "first", "last")}}
+                )
                 entry["created"] = min(entry.get("created", part["first"]), part["first"])
                 entry["updated"] = max(entry.get("updated", part["updated"]), part["updated"])
                 entry |= {"name": part["name"], "page": part["page"]}
@@ -136,7 +148,10 @@ def _write_experiments(output: Output) -> None:
                     entry[kind] = list(dict.fromkeys([*part[kind], *entry[kind]]))[:MAX_VIEW_KEYS]
     output.write_json(
         f"{DATA}/experiments.json",
-        {"all": ALL, "experiments": [_experiment(key, entry) for key, entry in sorted(found.items())]},
+        {
+            "all": ALL,
+            "experiments": [_experiment(key, entry) for key, entry in sorted(found.items())],
+        },
     )
 
 
@@ -151,7 +166,9 @@ def _experiment(experiment: str, entry: Json) -> Json:
         "lifecycle": "active",
         "tags": {
             "mlflow.note.content": f"[Open in the pipeline monitor](../{entry['page']})",
-            f"mlflow.sharedViewState.{VIEW}": shared_view(sorted(entry["metrics"]), sorted(entry["params"])),
+            f"mlflow.sharedViewState.{VIEW}": shared_view(
+                sorted(entry["metrics"]), sorted(entry["params"])
+            ),
         },
         "chunks": chunks,
     }
@@ -173,7 +190,9 @@ def _read(output: Output, address: str) -> Json | None:
         return None
 
 
-def run_file(records: list[Record], histories: Mapping[str, str], pages: Mapping[str, str]) -> bytes:
+def run_file(
+    records: Sequence[Record], histories: Mapping[str, str], pages: Mapping[str, str]
+) -> bytes:
     """A run's ``run.json``: its rows, with what only the run's own page needs.
 
     ``histories`` maps MLflow run ids to the files of their samples, ``pages`` experiments to ours.

@@ -44,7 +44,9 @@ def _metrics(rows: Sequence[Row]) -> dict[str, Column]:
         column: Column = {"value": [value for value, _, _ in points]}
         if any(step for _, step, _ in points):
             column["step"] = [step for _, step, _ in points]
-        column["time"] = [time - rows[row]["start"] for row, (_, _, time) in zip(at, points, strict=True)]
+        column["time"] = [
+            time - rows[row]["start"] for row, (_, _, time) in zip(at, points, strict=True)
+        ]
         out[key] = _located(column, at, len(rows))
     return out
 

@@ -21,7 +21,9 @@ def sample(points: Sequence[Point], size: int = SAMPLE) -> list[Point]:
     if len(points) <= size:
         return list(points)
     small, larger = divmod(len(points), size)
-    starts = itertools.accumulate((small + (bucket < larger) for bucket in range(size - 1)), initial=0)
+    starts = itertools.accumulate(
+        (small + (bucket < larger) for bucket in range(size - 1)), initial=0
+    )
     picked = [points[start] for start in starts]
     picked[-1] = points[-1]
     return picked

@@ -108,7 +108,10 @@ def _task_record(run: Run, task: Task, final: Attempt, files: Mapping[str, str])
     start = _ms(final.running or final.start or task.start or run.start) or 0
     page = task_run_page(run.id, task.id)
     name = _cut(f"{task.title} {run.id[:7]}", MAX_KEY)
-    own = {"mlflow.parentRunId": run.id, **_tags(run, final.tags, _source(run, task), page, name=name)}
+    own = {
+        "mlflow.parentRunId": run.id,
+        **_tags(run, final.tags, _source(run, task), page, name=name),
+    }
     if len(task.attempts) > 1:
         own["spanbook.attempts"] = str(len(task.attempts))
     return Record(
@@ -141,7 +144,11 @@ def _source(run: Run, task: Task | None) -> dict[str, str]:
     commit = run.context(names.REF_REVISION)
     source = {
         "mlflow.source.name": (task.source if task else "") or run.pipeline,
-        "mlflow.source.type": "NOTEBOOK" if task and task.type is TaskType.NOTEBOOK else "PROJECT" if commit else "LOCAL",
+        "mlflow.source.type": "NOTEBOOK"
+        if task and task.type is TaskType.NOTEBOOK
+        else "PROJECT"
+        if commit
+        else "LOCAL",
         "mlflow.source.git.commit": commit,
         "mlflow.source.git.branch": run.context(names.REF_NAME),
         "mlflow.source.git.repoURL": run.context(names.REPOSITORY_URL),
@@ -198,7 +205,9 @@ def _points(metric: Metric, start: int) -> list[Point]:
     """A metric's points by step, time and value, the same point once; without any step they are numbered."""
     stepless = len(metric.values) > 1 and all(step is None for step in metric.steps)
     found = {}
-    for number, (value, step, time) in enumerate(zip(metric.values, metric.steps, metric.times, strict=False)):
+    for number, (value, step, time) in enumerate(
+        zip(metric.values, metric.steps, metric.times, strict=False)
+    ):
         point = (number if stepless else _int64(step or 0), _ms(time) or start, _finite(value))
         found[(point[0], point[1], repr(point[2]))] = point
     return sorted(found.values(), key=order)
@@ -206,8 +215,14 @@ def _points(metric: Metric, start: int) -> list[Point]:
 
 def _usage(samples: tuple[UsageSample, ...]) -> dict[str, list[Point]]:
     """CPU and memory under the names of MLflow's own system metrics."""
-    cpu = [(i, _ms(s.time) or 0, 100 * s.cpu) for i, s in enumerate(samples) if s.cpu is not None]
-    memory = [(i, _ms(s.time) or 0, s.memory / 1e6) for i, s in enumerate(samples) if s.memory is not None]
+    cpu = [
+        (i, _ms(s.time) or 0, _finite(100 * s.cpu))
+        for i, s in enumerate(samples)
+        if s.cpu is not None
+    ]
+    memory = [
+        (i, _ms(s.time) or 0, s.memory / 1e6) for i, s in enumerate(samples) if s.memory is not None
+    ]
     found = {
         f"{SYSTEM}cpu_utilization_percentage": cpu,
         f"{SYSTEM}system_memory_usage_megabytes": memory,
@@ -219,10 +234,16 @@ def _artifacts(logged: Recorded, files: Mapping[str, str]) -> tuple[tuple[str, i
     """The files as a tree can hold them: clean relative paths, no file where a folder is."""
     found: dict[str, tuple[str, int, str]] = {}
     for artifact in logged.artifacts:
-        path = "/".join(part for part in artifact.path.replace("\\", "/").split("/") if part not in ("", ".", ".."))
+        path = "/".join(
+            part
+            for part in artifact.path.replace("\\", "/").split("/")
+            if part not in ("", ".", "..")
+        )
         if path:
             found[path] = (path, min(artifact.size, 1 << 53), files.get(artifact.path, ""))
-    folders = {path.rsplit("/", depth)[0] for path in found for depth in range(1, path.count("/") + 1)}
+    folders = {
+        path.rsplit("/", depth)[0] for path in found for depth in range(1, path.count("/") + 1)
+    }
     return tuple(found[path] for path in sorted(found) if path not in folders)
 
 

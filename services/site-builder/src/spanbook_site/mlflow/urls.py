@@ -62,7 +62,9 @@ class MlflowUrls:
 
     def charts(self, pipeline: str, task: str) -> str:
         """The charts of a task's runs."""
-        return f"{self._index}#/experiments/{experiment_id(pipeline, task)}/runs?compareRunsMode=CHART"
+        return (
+            f"{self._index}#/experiments/{experiment_id(pipeline, task)}/runs?compareRunsMode=CHART"
+        )
 
     def run(self, run: str) -> str:
         """A pipeline run's page."""
@@ -85,7 +87,9 @@ class MlflowUrls:
         )
 
     def _experiment(self, experiment: str, view: str) -> str:
-        return f"{self._index}#/experiments/{experiment}/runs" + (f"?viewStateShareKey={quote(view, safe='')}" if view else "")
+        return f"{self._index}#/experiments/{experiment}/runs" + (
+            f"?viewStateShareKey={quote(view, safe='')}" if view else ""
+        )
 
 
 def _list(items: Iterable[str]) -> str:

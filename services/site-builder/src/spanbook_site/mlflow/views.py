@@ -18,5 +18,9 @@ def shared_view(metrics: Sequence[str], params: Sequence[str]) -> str:
         *(f"metrics.`{key}`" for key in metrics if "`" not in key),
         *(f"params.`{key}`" for key in params if "`" not in key),
     ]
-    state = {"orderByKey": "attributes.start_time", "orderByAsc": False, "selectedColumns": selected}
+    state = {
+        "orderByKey": "attributes.start_time",
+        "orderByAsc": False,
+        "selectedColumns": selected,
+    }
     return orjson.dumps(state).decode()

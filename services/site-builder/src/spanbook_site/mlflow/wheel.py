@@ -49,7 +49,11 @@ def installed(ui: Path) -> bool:
         mark = orjson.loads((ui / MARK).read_bytes())
     except (OSError, orjson.JSONDecodeError):
         return False
-    return isinstance(mark, dict) and mark.get("sha256") == SHA256 and mark.get("unused") == list(_UNUSED)
+    return (
+        isinstance(mark, dict)
+        and mark.get("sha256") == SHA256
+        and mark.get("unused") == list(_UNUSED)
+    )
 
 
 def fetch(ui: Path, *, wheel: Path | None = None) -> int:
@@ -89,9 +93,13 @@ def _download(scratch: Path) -> Path:
     wanted = ["download", "--no-deps", "--only-binary=:all:", "--require-hashes", "--quiet",
               "--disable-pip-version-check", "--dest", str(scratch), "--requirement", str(pinned)]  # fmt: skip
     try:
-        done = subprocess.run([*_pip(), *wanted], capture_output=True, text=True, timeout=_PIP_SECONDS, check=False)
+        done = subprocess.run(
+            [*_pip(), *wanted], capture_output=True, text=True, timeout=_PIP_SECONDS, check=False
+        )
     except subprocess.TimeoutExpired as error:
-        raise MlflowUiError(f"pip did not fetch MLflow's wheel within {_PIP_SECONDS} s; try again.") from error
+        raise MlflowUiError(
+            f"pip did not fetch MLflow's wheel within {_PIP_SECONDS} s; try again."
+        ) from error
     found = list(scratch.glob("*.whl"))
     if done.returncode or not found:
         raise MlflowUiError(
@@ -102,7 +110,12 @@ def _download(scratch: Path) -> Path:
 
 
 def _pip() -> list[str]:
-    if subprocess.run([sys.executable, "-m", "pip", "--version"], capture_output=True, check=False).returncode == 0:
+    if (
+        subprocess.run(
+            [sys.executable, "-m", "pip", "--version"], capture_output=True, check=False
+        ).returncode
+        == 0
+    ):
         return [sys.executable, "-m", "pip"]
     if found := shutil.which("pip") or shutil.which("pip3"):
         return [found]

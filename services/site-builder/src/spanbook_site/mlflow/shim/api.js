@@ -75,6 +75,8 @@
 
   // Lists of what run files do not hold: as a server that has none of it answers.
   const EMPTY = [
+    ["GET", /^3\.0\/mlflow\/assistant\/config$/, { providers: {}, projects: {}, remote_access_allowed: false }],
+    ["GET", /^3\.0\/mlflow\/assistant\/providers$/, { providers: [] }],
     ["GET", /^2\.0\/mlflow\/(registered-models|model-versions|model-registry)\/search$/, {}],
     ["POST", /^2\.0\/mlflow\/experiments\/search-datasets$/, {}],
     ["POST", /^2\.0\/mlflow\/logged-models\/search$/, {}],

@@ -22,6 +22,8 @@
 
   const SETTINGS = {
     "mlflow.settings.telemetry.enabled_v1": "false", // no request leaves the site
+    "mlflow.telemetry.info.alert.dismissed_v1": "true", // and no notice says that it does
+    "mlflow.assistant.fab.autoOpenedOnFirstLoad_v1": "true", // on localhost a panel would open
     "mlflow.workflowType_v1": '"machine_learning"', // no GenAI menu: run files hold no such data
   };
   try {
@@ -29,4 +31,8 @@
   } catch (error) {
     console.warn("The browser keeps no settings for this site; the policy forbids outside requests anyway.", error);
   }
+  // On localhost the UI offers an assistant that runs on a server's machine; here is none.
+  const style = new CSSStyleSheet();
+  style.replaceSync("[data-assistant-ui] { display: none !important; }");
+  document.adoptedStyleSheets = [...document.adoptedStyleSheets, style];
 })(globalThis.spanbookMlflow);
