@@ -4,16 +4,19 @@ import asyncio
 import contextlib
 import json
 import os
+import queue
 import shutil
 import socket
 import sys
 import tempfile
+import time
 from collections.abc import Mapping
 from functools import cache
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, Final
 
+from jupyter_client.asynchronous.client import AsyncKernelClient
 from jupyter_client.kernelspec import KernelSpec
 from jupyter_client.manager import AsyncKernelManager
 from jupyter_client.provisioning.provisioner_base import KernelProvisionerBase
@@ -23,6 +26,7 @@ from spanbook.kernelhost import Request
 from spanbook.warm import HOST_VARIABLE, KernelHost
 
 START_SECONDS: Final = 60.0
+END_SECONDS: Final = 2.0  # half of it to end by itself, half after SIGTERM; then it is killed
 
 
 @cache
@@ -153,6 +157,23 @@ class _Provisioner(KernelProvisionerBase):
         """Nothing is left: the folder with the sockets goes with :class:`Kernel`."""
 
 
+class _KernelClient(AsyncKernelClient):
+    """Jupyter's client, which is content when the kernel answers on both channels."""
+
+    async def _async_wait_for_ready(self, timeout: float | None = None) -> None:
+        deadline = time.monotonic() + (timeout or START_SECONDS)
+        while True:
+            self.kernel_info()
+            with contextlib.suppress(queue.Empty):
+                await self.shell_channel.get_msg(timeout=1)
+                await self.iopub_channel.get_msg(timeout=1)
+                return
+            if not await self._async_is_alive() or time.monotonic() > deadline:
+                raise KernelError("The notebook's kernel died, or hangs, before it was ready.")
+
+    wait_for_ready = _async_wait_for_ready
+
+
 class Kernel:
     """A notebook's kernel: the process, its Jupyter channels, and its link to us."""
 
@@ -164,6 +185,7 @@ class Kernel:
             connection_file=self.connection_file,
             transport="ipc",
             ip=os.path.join(self._folder, "k"),  # noqa: PTH118
+            client_factory=_KernelClient,
         )
         self.manager._kernel_spec = KernelSpec(language="python", display_name="Python 3")
         self._provisioner = _Provisioner(
@@ -186,10 +208,16 @@ class Kernel:
     def close(self) -> None:
         """End the kernel: asked first, then killed."""
         try:
-            _run(self.manager.shutdown_kernel(now=self.process.poll() is not None))
+            _run(self._end())
         finally:
             self.process.close()
             shutil.rmtree(self._folder, ignore_errors=True)
+
+    async def _end(self) -> None:
+        if self.process.poll() is None:
+            await self.manager.request_shutdown()
+        await self.manager.finish_shutdown(waittime=END_SECONDS, pollinterval=0.01)
+        await self.manager.cleanup_resources()
 
 
 def _run(coroutine: Any) -> Any:
