@@ -63,7 +63,8 @@ def _labels(group: list[Task]) -> dict[str, str]:
         for key, value in parameters.items():
             seen[key].add(value)
             times[key] += 1
-    differing = {key for key in seen if len(seen[key]) > 1 or times[key] < len(group)}
+    with_any = sum(map(bool, given))  # a skipped task has none, which tells nothing of the others
+    differing = {key for key in seen if len(seen[key]) > 1 or times[key] < with_any}
     labels: dict[str, str] = {}
     taken: dict[str, int] = defaultdict(int)
     for number, (task, parameters) in enumerate(zip(group, given, strict=True), 1):
