@@ -3,7 +3,7 @@
 import hashlib
 import logging
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
@@ -11,6 +11,8 @@ from functools import cached_property
 from importlib import resources
 from multiprocessing import get_context
 from pathlib import Path
+
+from spanbook_runfile import LiveJournal, Run
 
 from spanbook_site.errors import OutputError
 from spanbook_site.job import Job, Record, Workshop, run_job, start_worker
@@ -62,6 +64,7 @@ class Builder:
         self.version = _version(self.settings, self.statics)
         self.templates = Templates(self.settings, self.version, frozenset(self.statics))
         self.workshop = Workshop(out, self.settings, self.templates)
+        self._live: dict[str, LiveJournal] = {}
         self._check_out()
 
     def _check_out(self) -> None:
@@ -89,6 +92,7 @@ class Builder:
         gone = [key for key in memo.runs if key not in sources]
         for key in gone:
             del memo.runs[key]
+        memo.changed.update(gone)
         jobs = [
             Job(source, trimmed=bool(known and known.trimmed), full_size=known.size if known else 0)
             for key, source in sorted(sources.items())
@@ -96,6 +100,8 @@ class Builder:
             or known.stamp != source.stamp
             or known.live != source.live
         ]
+        for key in self._live.keys() - {key for key, source in sources.items() if source.live}:
+            del self._live[key]
         rendered = self._render(jobs)
         rendered += self._render(self._budgeted(sources))
         if not (rendered or gone) and memo.groups and (self.out / Urls.BUILD).exists():
@@ -122,12 +128,20 @@ class Builder:
         with self.progress.task("runs", len(jobs)) as tick:
             for record in self._records(jobs):
                 self.memo.runs[record.key] = record
+                self.memo.changed.add(record.key)
                 if record.broken:
                     log.warning("%s: %s", record.name, record.broken)
                 tick()
         return len(jobs)
 
     def _records(self, jobs: Sequence[Job]) -> Iterator[Record]:
+        live = [job for job in jobs if job.source.live]
+        for job in live:
+            try:
+                yield self.workshop.render(job, self._journal(job.source))
+            except FileNotFoundError:
+                log.debug("%s is gone: its run was sealed meanwhile.", job.source.name)
+        jobs = [job for job in jobs if not job.source.live]
         if len(jobs) <= INLINE or self.jobs == 1:
             yield from map(self.workshop.render, jobs)
             return
@@ -141,6 +155,12 @@ class Builder:
             except BrokenProcessPool:
                 log.warning("A worker process died; rendering what is left one by one.")
         yield from self._rest(jobs)
+
+    def _journal(self, source: Source) -> Callable[[], Run]:
+        """A reader of a journal that goes on where it stopped the last time."""
+        if source.key not in self._live:
+            self._live[source.key] = LiveJournal(source.path, source.key)
+        return self._live[source.key].refresh
 
     def _rest(self, jobs: Sequence[Job]) -> Iterator[Record]:
         for job in jobs:

@@ -64,6 +64,11 @@ def duration(ns: int | None) -> str:
     return sign + text
 
 
+def seconds(value: float | None) -> str:
+    """A time span given in seconds, as :func:`duration` writes it."""
+    return duration(None if value is None else round(value * NS))
+
+
 def size(count: int | None) -> str:
     """Bytes: ``812 B``, ``1.4 kB``, ``3.9 MB``."""
     if count is None:

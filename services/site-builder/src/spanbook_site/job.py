@@ -3,10 +3,11 @@
 import hashlib
 import logging
 import traceback
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from spanbook_runfile import RunFileError
+from spanbook_runfile import Run, RunFileError
 
 from spanbook_site import formats, summary
 from spanbook_site.output import Output
@@ -53,15 +54,21 @@ class Workshop:
     settings: Settings
     templates: Templates
 
-    def render(self, job: Job) -> Record:
-        """Write all pages of one run; a file that cannot be read gets a page that says why."""
+    def render(self, job: Job, reader: Callable[[], Run] | None = None) -> Record:
+        """Write all pages of one run; a file that cannot be read gets a page that says why.
+
+        Raises:
+            FileNotFoundError: the journal is gone, because its run was sealed.
+        """
         source = job.source
         output = Output(self.out)
         try:
-            run = read(source, self.settings.max_run_file_mb * 1_000_000)
+            run = reader() if reader else read(source, self.settings.max_run_file_mb * 1_000_000)
             pages = RunPages(run, output, self.templates, trimmed=job.trimmed)
             short = pages.write(None if source.live else source.path)
         except (RunFileError, OSError) as error:
+            if isinstance(error, FileNotFoundError) and source.live:
+                raise
             return self._broken(source, str(error))
         except Exception as error:  # noqa: BLE001 - one file's fault must not take the others' pages
             log.error("%s: %s", source.name, traceback.format_exc())

@@ -9,6 +9,7 @@ from functools import lru_cache
 
 import orjson
 
+from spanbook_site import tables
 from spanbook_site.job import Record
 from spanbook_site.memo import Memo, key_of
 from spanbook_site.output import Output
@@ -49,6 +50,7 @@ class Lists:
         sealed = [r for r in good if not r.live]  # a run in progress changes each second
         self._tasks(sealed)
         self._trends([r for r in sealed if r.main])
+        self._tables(sealed)
         self._others(good, main)
 
     def _newest(self, records: Sequence[Record], count: int) -> list[Summary]:
@@ -147,6 +149,23 @@ class Lists:
             trends.write(output, self.templates, self._newest(window, WINDOW))
 
         self.memo.group("trends", key, self.output, write)
+
+    def _tables(self, sealed: Sequence[Record]) -> None:
+        key = key_of(_versions(sealed))
+        known = self.memo.groups.get("tables")
+
+        def write(output: Output) -> None:
+            tables.write(
+                output,
+                order=[r.key for r in sealed],
+                changed=self.memo.changed,
+                before=known[0] if known else None,
+                key=key,
+                summary=self.summary,
+                main=self.templates.settings.main,
+            )
+
+        self.memo.group("tables", key, self.output, write)
 
     def _others(self, good: Sequence[Record], main: Sequence[Record]) -> None:
         wanted = self.templates.settings.reports

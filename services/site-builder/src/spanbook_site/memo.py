@@ -25,6 +25,7 @@ class Memo:
         self.runs: dict[str, Record] = {}
         self.groups: dict[str, tuple[str, dict[str, str]]] = {}
         self.fresh: dict[str, tuple[str, dict[str, str]]] = {}
+        self.changed: set[str] = set()  # runs that are new, rendered anew or gone since the last save
         self._load()
 
     def _load(self) -> None:
@@ -43,6 +44,7 @@ class Memo:
     def save(self) -> None:
         """Write the memo for the next build."""
         self.groups = self.fresh
+        self.changed = set()
         raw = {"site": self.site, "runs": {k: asdict(r) for k, r in self.runs.items()}, "groups": self.groups}
         replace_file(self.path, orjson.dumps(raw))
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from spanbook_runfile import NotARunFileError, Run, read_journal, read_run
+from spanbook_runfile import NotARunFileError, Run, read_run
 from spanbook_runfile.journal import SUFFIX
 from spanbook_runfile.paths import RUN_ID, safe_path
 
@@ -74,14 +74,12 @@ def _listed(folder: Path, suffix: str, *, live: bool) -> Iterator[Source]:
 
 
 def read(source: Source, max_bytes: int) -> Run:
-    """Read a source.
+    """Read a run file.
 
     Raises:
         RunFileError: it is no run file, or too large.
         OSError: it cannot be read.
     """
-    if source.live:
-        return read_journal(source.path, source.key)
     run = read_run(source.path, max_bytes=max_bytes)
     if run.id != source.key:
         raise NotARunFileError(

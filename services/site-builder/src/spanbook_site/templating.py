@@ -34,6 +34,9 @@ class Templates:
         self.version = version  # of builder and settings: in the address of style and scripts
         self.available = available  # static files that are there
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Templates, (self.settings, self.version, self.available)  # compiled templates stay behind
+
     @cached_property
     def _environment(self) -> Environment:
         environment = Environment(
@@ -47,8 +50,8 @@ class Templates:
             environment.filters[name] = getattr(formats, name)
         environment.filters["web"] = web
         environment.filters["script_json"] = script_json
-        environment.filters["seconds"] = lambda s: formats.duration(None if s is None else round(s * formats.NS))
-        environment.globals.update(U=Urls, settings=self.settings, version=self.version, now_free=True)
+        environment.filters["seconds"] = formats.seconds
+        environment.globals.update(U=Urls, settings=self.settings, version=self.version)
         return environment
 
     def page(self, template: str, address: str, *, kind: str, title: str, **values: Any) -> str:

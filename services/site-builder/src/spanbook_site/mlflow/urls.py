@@ -5,7 +5,6 @@ an experiment's comes from its pipeline and task, a task run's from its run and 
 """
 
 import hashlib
-import re
 from collections.abc import Iterable
 from urllib.parse import quote
 
@@ -16,8 +15,6 @@ INDEX = f"{FOLDER}/index.html"
 DATA = f"{FOLDER}/data"
 ALL = "1"  # the experiment that holds the pipeline runs
 VIEW = "metrics"  # the shared view that shows an experiment's metrics and parameters
-
-_RUN_ID = re.compile(r"[0-9a-f]{32}")
 
 
 def experiment_id(pipeline: str, task: str) -> str:
@@ -101,11 +98,5 @@ def _text(item: str) -> str:
 
 
 def data_of_run(run: str) -> str:
-    """The folder of a run's data.
-
-    Raises:
-        ValueError: it is no run id.
-    """
-    if not _RUN_ID.fullmatch(run):
-        raise ValueError(f"{run!r} is no run id: it has not 32 lower-case hex digits.")
-    return f"{DATA}/runs/{run}"
+    """The folder of a run's MLflow data, beside its own page."""
+    return Urls.run_part(run, FOLDER)

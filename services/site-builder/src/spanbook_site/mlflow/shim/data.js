@@ -3,7 +3,8 @@
 
 (function (shim) {
   const fetchFile = globalThis.fetch.bind(globalThis);
-  const FOLDER = new URL("data/", document.baseURI);
+  const FOLDER = new URL("data/", document.baseURI); // of what spans runs
+  const RUNS = "../../runs"; // each run's data lies beside its page
   const TASK_RUN = /^([0-9a-f]{32})([0-9a-f]{16})?$/;
   const FEW = 200; // runs that are faster read from their own files than from the tables
   const cache = new Map();
@@ -20,7 +21,7 @@
   async function read(path) {
     const response = await fetchFile(new URL(path, FOLDER), { credentials: "same-origin" });
     if (response.status === 404) return null;
-    if (!response.ok) throw new shim.MlflowError("INTERNAL_ERROR", `The site's file data/${path} could not be read: HTTP ${response.status}.`);
+    if (!response.ok) throw new shim.MlflowError("INTERNAL_ERROR", `The site's file ${path} could not be read: HTTP ${response.status}.`);
     return response.json();
   }
 
@@ -55,7 +56,7 @@
   /** The rows of the pipeline run that an MLflow run belongs to; empty where there is none. */
   async function rowsOf(runId) {
     const [, run] = TASK_RUN.exec(String(runId)) ?? [];
-    const file = run && (await load(`runs/${run}/run.json`));
+    const file = run && (await load(`${RUNS}/${run}/mlflow/run.json`));
     return file ? file.rows : [];
   }
 
@@ -67,7 +68,7 @@
   }
 
   /** A file beside a run's own, null where there is none. */
-  const besideRun = (runId, name) => load(`runs/${String(runId).slice(0, 32)}/${name}`);
+  const besideRun = (runId, name) => load(`${RUNS}/${String(runId).slice(0, 32)}/mlflow/${name}`);
 
   /**
    * The segments that can hold matching runs of some experiments. `newest` is how many of the
@@ -106,7 +107,7 @@
     const path = `experiments/${id}/${name}.json`;
     if (!segmentCache.has(path)) {
       const data = await load(path);
-      if (data === null) throw new shim.MlflowError("INTERNAL_ERROR", `The site lacks its file data/${path}; build it again.`);
+      if (data === null) throw new shim.MlflowError("INTERNAL_ERROR", `The site lacks its file ${path}; build it again.`);
       segmentCache.set(path, new shim.Segment(data, id));
     }
     return segmentCache.get(path);

@@ -1,0 +1,181 @@
+"""Runs, tasks, metrics and parameters as Parquet and CSV, for pandas, Polars, DuckDB and spreadsheets.
+
+A build reads the last build's files back and replaces the rows of the runs that changed, so that
+one new run costs a columnar copy and not a reading of every summary.
+"""
+
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv as pa_csv
+import pyarrow.parquet as pq
+
+from spanbook_site.output import Output
+from spanbook_site.summary import Summary, is_main
+
+log = logging.getLogger("spanbook_site")
+KEY = b"spanbook.runs"  # in the schema's metadata: a digest of the runs that the file holds
+VERSION = 1
+_TIME = pa.timestamp("ms", tz="UTC")
+SCHEMAS = {
+    "runs": pa.schema(
+        [
+            ("run", pa.string()),
+            ("pipeline", pa.string()),
+            ("state", pa.string()),
+            ("start", _TIME),
+            ("duration", pa.float64()),
+            ("trigger", pa.string()),
+            ("branch", pa.string()),
+            ("commit", pa.string()),
+            ("commit_title", pa.string()),
+            ("change", pa.string()),
+            ("actor", pa.string()),
+            ("main", pa.bool_()),
+            ("tasks", pa.int32()),
+            ("tasks_ok", pa.int32()),
+            ("tasks_failed", pa.int32()),
+            ("tasks_skipped", pa.int32()),
+            ("reason", pa.string()),
+        ]
+    ),
+    "tasks": pa.schema(
+        [
+            ("run", pa.string()),
+            ("task", pa.string()),
+            ("name", pa.string()),
+            ("label", pa.string()),
+            ("type", pa.string()),
+            ("state", pa.string()),
+            ("start", _TIME),
+            ("duration", pa.float64()),
+            ("run_duration", pa.float64()),
+            ("attempts", pa.int32()),
+            ("error", pa.string()),
+        ]
+    ),
+    "metrics": pa.schema(
+        [
+            ("run", pa.string()),
+            ("task", pa.string()),
+            ("name", pa.string()),
+            ("label", pa.string()),
+            ("key", pa.string()),
+            ("last", pa.float64()),
+            ("min", pa.float64()),
+            ("max", pa.float64()),
+            ("points", pa.int64()),
+        ]
+    ),
+    "parameters": pa.schema(
+        [
+            ("run", pa.string()),
+            ("task", pa.string()),
+            ("name", pa.string()),
+            ("label", pa.string()),
+            ("key", pa.string()),
+            ("value", pa.string()),
+            ("number", pa.float64()),
+        ]
+    ),
+}
+WITH_CSV = ("runs", "tasks")
+
+
+def write(
+    output: Output,
+    *,
+    order: Sequence[str],
+    changed: Iterable[str],
+    before: str | None,
+    key: str,
+    summary: Callable[[str], Summary],
+    main: Sequence[str],
+) -> None:
+    """Write the tables of the runs in ``order``.
+
+    Args:
+        output: where to.
+        order: every run's id, oldest first.
+        changed: runs whose rows must be made anew, or are gone.
+        before: the digest that the last build's tables bear, if they can be built upon.
+        key: the digest of these runs.
+        summary: gives a run's summary.
+        main: branches that count as main.
+    """
+    old = _read(output.root, before) if before else None
+    anew = set(changed) if old else set(order)
+    wanted = [run for run in order if run in anew]
+    rows = _rows(wanted, summary, main)
+    for name, schema in SCHEMAS.items():
+        table = pa.Table.from_pylist(rows[name], schema=schema)
+        if old:
+            kept = old[name].filter(pc.invert(pc.is_in(old[name]["run"], pa.array(sorted(anew), pa.string()))))
+            table = pa.concat_tables([kept.cast(schema), table])
+            rank = pc.index_in(table["run"], pa.array(order, pa.string()))
+            table = table.take(pc.sort_indices(pa.table({"rank": rank}), [("rank", "ascending")]))
+        _write(output, name, table.combine_chunks(), key)
+
+
+def _rows(runs: Sequence[str], summary: Callable[[str], Summary], main: Sequence[str]) -> dict[str, list[dict[str, Any]]]:
+    rows: dict[str, list[dict[str, Any]]] = {name: [] for name in SCHEMAS}
+    for run in map(summary, runs):
+        counts = run["counts"]
+        rows["runs"].append(
+            {
+                **{key: run[key] for key in SCHEMAS["runs"].names if key in run and key != "tasks"},
+                "run": run["id"],
+                "main": is_main(run, main),
+                "tasks": counts["total"],
+                "tasks_ok": counts["ok"],
+                "tasks_failed": counts["failed"],
+                "tasks_skipped": counts["skipped"],
+            }
+        )
+        _add_recorded(rows, run, {"run": run["id"], "task": None, "name": None, "label": None})
+        for task in run["tasks"]:
+            who = {"run": run["id"], "task": task["id"], "name": task["name"], "label": task["label"]}
+            rows["tasks"].append({**{key: task[key] for key in SCHEMAS["tasks"].names if key in task}, **who})
+            _add_recorded(rows, task, who)
+    return rows
+
+
+def _add_recorded(rows: dict[str, list[dict[str, Any]]], item: Summary, who: dict[str, Any]) -> None:
+    for key, (last, low, high, points) in item["metrics"].items():
+        rows["metrics"].append({**who, "key": key, "last": last, "min": low, "max": high, "points": points})
+    for key, value in (item.get("values") or {}).items():
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            rows["metrics"].append({**who, "key": key, "last": value, "min": value, "max": value, "points": 1})
+    for key, value in item["parameters"].items():
+        number = float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+        rows["parameters"].append({**who, "key": key, "value": None if value is None else str(value), "number": number})
+
+
+def _read(root: Path, key: str) -> dict[str, Any] | None:
+    """The last build's tables, if they are all there and of those runs."""
+    tables = {}
+    for name, schema in SCHEMAS.items():
+        try:
+            table = pq.read_table(root / "data" / f"{name}.parquet")
+        except (OSError, pa.ArrowException) as error:
+            log.info("data/%s.parquet cannot be built upon: %s", name, error)
+            return None
+        if (table.schema.metadata or {}).get(KEY) != key.encode() or table.schema.names != schema.names:
+            return None
+        tables[name] = table.replace_schema_metadata(None)
+    return tables
+
+
+def _write(output: Output, name: str, table: Any, key: str) -> None:
+    sink = pa.BufferOutputStream()
+    marked = table.replace_schema_metadata({KEY: key, b"spanbook.version": str(VERSION)})
+    pq.write_table(marked, sink, compression="zstd", row_group_size=1 << 17)
+    output.write(f"data/{name}.parquet", sink.getvalue().to_pybytes())
+    if name in WITH_CSV:
+        text = pa.BufferOutputStream()
+        pa_csv.write_csv(table, text)
+        output.write(f"data/{name}.csv", text.getvalue().to_pybytes())
