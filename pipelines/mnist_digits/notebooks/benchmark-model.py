@@ -69,9 +69,9 @@ def panels(title):
 fig, axes = panels(f"Predicted probability of each digit ({nr_train_images} training images)")
 for digit, ax in enumerate(axes.flat):
     shows_it = labels == digit
-    style = {"bins": np.linspace(0, 1, 21), "density": True}
-    ax.hist(probabilities[~shows_it, digit], **style, color="tab:orange", alpha=0.6, label="other digits")
-    ax.hist(probabilities[shows_it, digit], **style, color="tab:blue", histtype="step", lw=1.8, label="this digit")
+    style = {"bins": np.linspace(0, 1, 21), "density": True, "histtype": "stepfilled"}
+    ax.hist(probabilities[~shows_it, digit], **style, color="tab:orange", label="other digits")
+    ax.hist(probabilities[shows_it, digit], **style, color="tab:blue", alpha=0.8, label="this digit")
 axes[0, 0].legend(fontsize=8, frameon=False)
 fig.supxlabel("probability", fontsize=10)
 fig.supylabel("density", fontsize=10)
