@@ -166,7 +166,7 @@ def _strip(newest: Sequence[Summary]) -> dict[str, Any] | None:
     urls = Urls(Urls.HOME)
     for number, run in enumerate(reversed(done)):
         height = max(4, min((run["duration"] or 0) / top, 1) * 44)
-        label = f"{formats.state_word(run['state'])}, {formats.seconds(run["duration"])}, {formats.when((run['start'] or 0) * 1_000_000)}"
+        label = f"{formats.state_word(run['state'])}, {formats.seconds(run['duration'])}, {formats.when((run['start'] or 0) * 1_000_000)}"
         bars.append(
             Markup('<a href="{}"><title>{}</title><rect class="s-{}" x="{:.3f}%" width="{:.3f}%" y="{:.1f}" height="{:.1f}" rx="1.5"/></a>').format(
                 urls.to(Urls.run(run["id"])), label, run["state"], number * width, width * 0.8, 46 - height, height
