@@ -24,8 +24,7 @@ def create_app(settings: Settings) -> Flask:
         MAX_CONTENT_LENGTH=settings.max_import_bytes,
         COMPRESS_MIMETYPES=COMPRESSED_TYPES,
         COMPRESS_ALGORITHM=["br", "gzip"],
-        COMPRESS_ALGORITHM_STREAMING=["br", "gzip"],
-        COMPRESS_STREAMING_ENDPOINT_CONDITIONAL=["site.file", "static"],
+        COMPRESS_STREAMS=False,
     )
     changes = Changes(settings.site / MANIFEST)
     app.extensions[CHANGES] = changes

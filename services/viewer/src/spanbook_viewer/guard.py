@@ -4,15 +4,19 @@ from urllib.parse import urlsplit
 
 from flask import Flask, Response, abort, request
 
+from spanbook_viewer.media import runs_script
+
 LOCAL_HOSTS = frozenset({"localhost", "127.0.0.1", "::1"})
-ARTIFACT_FOLDER = (
-    "files"  # the site-builder puts there, and nowhere else, what came out of run files
-)
+# Where the site-builder puts what came out of run files, and nowhere else: the bytes as they are,
+# and pages that hold nothing but a sandboxed frame of one.
+ARTIFACT_FOLDER, VIEW_FOLDER = "files", "views"
+MODEL_PAGE = ".onnx.html"  # in a view folder too, but ours: it runs the model
 
 PAGE_POLICY = "; ".join(
     (
         "default-src 'none'",
         "script-src 'self' 'wasm-unsafe-eval'",  # WebAssembly for the live model; no eval of script
+        "worker-src 'self' blob:",
         "style-src 'self'",
         "img-src 'self' data:",
         "font-src 'self'",
@@ -42,10 +46,11 @@ ARTIFACT_POLICY = "; ".join(
 MLFLOW_POLICY = PAGE_POLICY.replace("style-src 'self'", "style-src 'self' 'unsafe-inline'")
 
 
-def policy(path: str) -> str:
-    """The Content-Security-Policy of a path in the site."""
+def policy(path: str, kind: str) -> str:
+    """The Content-Security-Policy of a path in the site, and of its media type."""
     parts = path.split("/")
-    if ARTIFACT_FOLDER in parts[:-1]:
+    shown = VIEW_FOLDER in parts[:-1] and not path.endswith(MODEL_PAGE)
+    if shown or (ARTIFACT_FOLDER in parts[:-1] and runs_script(kind)):
         return ARTIFACT_POLICY
     return MLFLOW_POLICY if parts[0] == "mlflow" else PAGE_POLICY
 

@@ -3,10 +3,12 @@
 import errno
 import json
 import os
+import selectors
 import socket
 import sys
 import tempfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -25,10 +27,24 @@ gthread.STOP_KEEPALIVE_LINGER = 0.1
 
 
 class Worker(gthread.ThreadWorker):  # type: ignore[misc]
-    """gunicorn's threaded worker, which ends the event streams when it is told to stop."""
+    """gunicorn's threaded worker, for browsers: quiet connections cost it no thread, nor a stop."""
+
+    def enqueue_req(self, conn: gthread.TConn) -> None:
+        """Let a new connection wait for its first bytes in the poller.
+
+        Browsers connect ahead of need; gunicorn gives each such connection a thread for 5 s.
+        """
+        if conn.initialized or conn.data_ready:
+            super().enqueue_req(conn)
+            return
+        conn.sock.setblocking(False)
+        conn.set_timeout()
+        self.pending_conns.append(conn)
+        readable = partial(self.on_pending_socket_readable, conn)
+        self.poller.register(conn.sock, selectors.EVENT_READ, readable)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """SIGTERM."""
+        """End the event streams, then as gunicorn does: SIGTERM."""
         self.wsgi.extensions[CHANGES].close()
         super().handle_exit(sig, frame)
 
@@ -56,7 +72,7 @@ class Server(BaseApplication):  # type: ignore[misc]
             "threads": MOST_STREAMS + PAGE_THREADS,
             "worker_tmp_dir": str(memory) if os.access(memory, os.W_OK) else tempfile.gettempdir(),
             "control_socket_disable": True,
-            "graceful_timeout": 2,  # seconds
+            "graceful_timeout": 5,  # seconds, for an upload that is under way
             "keepalive": 5,  # seconds
             "loglevel": "warning",
             "proc_name": "spanbook-viewer",
