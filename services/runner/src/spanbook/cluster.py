@@ -1,7 +1,6 @@
 """Ray: one started here for this run, or a cluster by its address."""
 
 import contextlib
-import os
 import shutil
 import sys
 import tempfile
@@ -10,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import ray
+
 from spanbook.errors import UsageError
 from spanbook.settings import Settings
-
-import ray
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +73,10 @@ def _connect(address: str, root: Path) -> None:
             address=address,
             log_to_driver=False,
             logging_level="error",
-            runtime_env={"working_dir": str(root), "excludes": ["pipeline-outputs", ".git", ".venv"]},
+            runtime_env={
+                "working_dir": str(root),
+                "excludes": ["pipeline-outputs", ".git", ".venv"],
+            },
         )
     except (ConnectionError, ValueError, RuntimeError) as error:
         raise UsageError(

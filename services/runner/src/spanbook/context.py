@@ -61,7 +61,9 @@ def describe_run(
     found |= _git(folder)
     if env.get("GITHUB_ACTIONS") == "true":
         found |= _github(env)
-    found |= {names.PACKAGE_PREFIX + name: version for name in _PACKAGES if (version := _version(name))}
+    found |= {
+        names.PACKAGE_PREFIX + name: version for name in _PACKAGES if (version := _version(name))
+    }
     allowed = {*_ALLOWED, *filter(None, env.get(ALLOW_VARIABLE, "").replace(" ", "").split(","))}
     found |= {names.ENV_PREFIX + name: env[name] for name in sorted(allowed) if name in env}
     return {key: value for key, value in found.items() if value not in (None, "")}
@@ -74,7 +76,9 @@ def _github(env: Mapping[str, str]) -> dict[str, object]:
     owner, _, name = repository.partition("/")
     event = env.get("GITHUB_EVENT_NAME", "")
     found: dict[str, object] = {
-        names.CI_PREFIX + key: env[variable] for key, variable in _CI_FACTS.items() if env.get(variable)
+        names.CI_PREFIX + key: env[variable]
+        for key, variable in _CI_FACTS.items()
+        if env.get(variable)
     }
     found |= {
         names.VCS_PROVIDER: "github",
@@ -163,7 +167,9 @@ def _repository_url(remote: str) -> str:
         return ""
     port = f":{parts.port}" if parts.port and parts.scheme.startswith("http") else ""
     scheme = parts.scheme if parts.scheme.startswith("http") else "https"
-    return urlunsplit((scheme, parts.hostname + port, parts.path.removesuffix("/").removesuffix(".git"), "", ""))
+    return urlunsplit(
+        (scheme, parts.hostname + port, parts.path.removesuffix("/").removesuffix(".git"), "", "")
+    )
 
 
 def _version(package: str) -> str:

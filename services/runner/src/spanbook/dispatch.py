@@ -238,13 +238,18 @@ class Dispatcher:
                 self.relay.wait(attempt.span_id, outcome.sent)
             if attempt.doom:
                 outcome = replace(
-                    outcome, result=attempt.doom, error_type=_doom_type(attempt), error_message=attempt.reason
+                    outcome,
+                    result=attempt.doom,
+                    error_type=_doom_type(attempt),
+                    error_message=attempt.reason,
                 )
             self._end(attempt, outcome)
             return
         self.relay.wait_closed(attempt.span_id)
         if attempt.doom:
-            self._end(attempt, self._made_up(attempt, attempt.doom, _doom_type(attempt), attempt.reason))
+            self._end(
+                attempt, self._made_up(attempt, attempt.doom, _doom_type(attempt), attempt.reason)
+            )
         elif attempt.started is None and time.monotonic() - self._last_kill < 3:
             # Its worker was killed for the attempt before, in the moment when that one ended.
             self._running.pop(attempt.span_id)
@@ -259,7 +264,9 @@ class Dispatcher:
     # -- the end of an attempt --------------------------------------------------------------
 
     def _time_out(self, attempt: Try, limit: float) -> None:
-        self._stop(attempt, Result.TIMEOUT, f"The attempt ran longer than its limit of {limit:g} s.")
+        self._stop(
+            attempt, Result.TIMEOUT, f"The attempt ran longer than its limit of {limit:g} s."
+        )
 
     def _stop(self, attempt: Try, doom: Result, reason: str) -> None:
         if attempt.ended or attempt.doom:
@@ -330,7 +337,10 @@ def _cause(error: BaseException) -> tuple[str, str]:
             "native code, or os._exit was called.",
         )
     if isinstance(error, exceptions.ObjectLostError):
-        return "ValueLost", f"The value of an upstream task was lost with its machine. {text[:1500]}"
+        return (
+            "ValueLost",
+            f"The value of an upstream task was lost with its machine. {text[:1500]}",
+        )
     return type(error).__name__, text[:4000]
 
 

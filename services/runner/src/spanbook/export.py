@@ -134,7 +134,7 @@ class _Grpc:
 
     def send(self, signal: Signal, payload: bytes) -> Refusal | None:
         exporter = self._exporters[signal]
-        if exporter._export(_REQUESTS[signal].FromString(payload)).name == "SUCCESS":  # noqa: SLF001
+        if exporter._export(_REQUESTS[signal].FromString(payload)).name == "SUCCESS":
             return None
         error = exporter.refusal
         if error is None:
@@ -161,7 +161,7 @@ class _Http:
         }
 
     def send(self, signal: Signal, payload: bytes) -> Refusal | None:
-        answer = self._exporters[signal]._client.export(payload)  # noqa: SLF001
+        answer = self._exporters[signal]._client.export(payload)
         if answer.success:
             return None
         status = answer.status_code

@@ -128,9 +128,7 @@ def user_traceback(error: BaseException) -> str:
 
 
 def _choose(module: ModuleType, wanted: str, target: str) -> Pipeline[..., Any]:
-    pipelines = {
-        name: value for name, value in vars(module).items() if isinstance(value, Pipeline)
-    }
+    pipelines = {name: value for name, value in vars(module).items() if isinstance(value, Pipeline)}
     if wanted:
         if wanted not in pipelines:
             raise PipelineError(

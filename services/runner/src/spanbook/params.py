@@ -36,12 +36,16 @@ def resolve(
     given: dict[str, tuple[Any, str]] = {}
     for key, text in (env or {}).items():
         if key.startswith(ENV_PREFIX):
-            name = next((n for n in known if n.lower() == key.removeprefix(ENV_PREFIX).lower()), None)
+            name = next(
+                (n for n in known if n.lower() == key.removeprefix(ENV_PREFIX).lower()), None
+            )
             _must_be_known(name, key, known, pipeline.name)
             given[str(name)] = (text, key)
     if file is not None:
         for key, value in _read_file(file).items():
-            _must_be_known(key if key in known else None, f"{key!r} in {file}", known, pipeline.name)
+            _must_be_known(
+                key if key in known else None, f"{key!r} in {file}", known, pipeline.name
+            )
             given[key] = (value, str(file))
     for flag in flags:
         key, equals, text = flag.partition("=")
@@ -56,8 +60,14 @@ def describe(pipeline: Pipeline[..., Any]) -> list[str]:
     """One line for each parameter, for ``--help``."""
     lines = []
     for parameter in _parameters(pipeline).values():
-        kind = "" if parameter.annotation is parameter.empty else f": {_type_text(parameter.annotation)}"
-        default = " (required)" if parameter.default is parameter.empty else f" = {parameter.default!r}"
+        kind = (
+            ""
+            if parameter.annotation is parameter.empty
+            else f": {_type_text(parameter.annotation)}"
+        )
+        default = (
+            " (required)" if parameter.default is parameter.empty else f" = {parameter.default!r}"
+        )
         lines.append(f"{parameter.name}{kind}{default}")
     return lines
 
@@ -183,7 +193,11 @@ def _convert_union(value: Any, kinds: tuple[Any, ...]) -> Any:
 def _convert_items(value: Any, base: Any, kinds: tuple[Any, ...]) -> Any:
     if isinstance(value, str):
         parsed = _parse(value)
-        value = parsed if isinstance(parsed, list) else [p.strip() for p in value.split(",") if p.strip()]
+        value = (
+            parsed
+            if isinstance(parsed, list)
+            else [p.strip() for p in value.split(",") if p.strip()]
+        )
     if not isinstance(value, list | tuple):
         raise ValueError("give a list: 1,2,3")
     made = list if base is Sequence else base

@@ -124,7 +124,9 @@ class Recorder:
 
     def start(self, at: int, parameters: Mapping[str, object]) -> None:
         """Record that the run began, at ``at`` (ns), with these parameters."""
-        self.event(self.root_id, Event.RUN_STARTED, self.pipeline, {names.SPAN_TYPE: SpanType.RUN}, at=at)
+        self.event(
+            self.root_id, Event.RUN_STARTED, self.pipeline, {names.SPAN_TYPE: SpanType.RUN}, at=at
+        )
         for key, value in parameters.items():
             self.event(self.root_id, Event.PARAMETER, value, {names.KEY: key}, at=at)
         self.flush()
@@ -223,5 +225,3 @@ def _pieces(scope_logs: bytes) -> Iterable[bytes]:
         piece.append(encoded)
         size += len(encoded)
     yield b"".join(piece)
-
-

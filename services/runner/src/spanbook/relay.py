@@ -145,7 +145,9 @@ class Relay:
                 line = self._listener.accept()
             except OSError:
                 continue
-            threading.Thread(target=self._serve, args=(line,), name="spanbook-line", daemon=True).start()
+            threading.Thread(
+                target=self._serve, args=(line,), name="spanbook-line", daemon=True
+            ).start()
 
     def _serve(self, line: Connection) -> None:
         try:
@@ -194,7 +196,9 @@ class Line:
         """
         with self._lock:
             if self._connection is None:
-                self._connection = Client((self.address.host, self.address.port), authkey=self.address.key)
+                self._connection = Client(
+                    (self.address.host, self.address.port), authkey=self.address.key
+                )
                 threading.Thread(target=self._hear, name="spanbook-line", daemon=True).start()
             self._connection.send(message)
 

@@ -10,7 +10,9 @@ from spanbook.dag import TaskNode
 from spanbook.dispatch import Ended, Try
 from spanbook.recorder import Recorder
 
-Upstream = Sequence[tuple[TaskNode, str]]  # a task whose value was used, and the argument it went to
+Upstream = Sequence[
+    tuple[TaskNode, str]
+]  # a task whose value was used, and the argument it went to
 
 
 def declare(recorder: Recorder, node: TaskNode, upstream: Upstream) -> None:
@@ -28,7 +30,11 @@ def attempt_started(recorder: Recorder, attempt: Try) -> None:
             Event.ATTEMPT_STARTED,
             None,
             _attempt_facts(attempt, started.running)
-            | {names.PROCESS_PID: started.pid, names.HOST_NAME: started.host, names.ATTEMPT_NODE: started.node},
+            | {
+                names.PROCESS_PID: started.pid,
+                names.HOST_NAME: started.host,
+                names.ATTEMPT_NODE: started.node,
+            },
             at=started.start,
         )
 

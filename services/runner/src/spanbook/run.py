@@ -24,6 +24,7 @@ from spanbook.recorder import Recorder
 from spanbook.schedule import Listener, Schedule, State
 from spanbook.settings import Settings
 from spanbook.spool import Spool
+from spanbook.warm import kernel_host
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +79,7 @@ def execute(
     start = time.time_ns()
     sender = exporter()
     masker = Masker.of_environ()
-    with cluster(settings, found.root) as where:
+    with _warm_kernels(graph, settings), cluster(settings, found.root) as where:
         _check_cpus(graph, where)
         spool = Spool(settings.outputs / "spool", run_id, sender, view.trouble)
         resource = describe_run(run_id, graph.name, found.folder)
@@ -91,7 +92,12 @@ def execute(
         schedule = Schedule(graph, recorder, view, make)
         with _signals(schedule):
             result = schedule.run()
-            recorder.end(start=start, end=time.time_ns(), attrs={"cicd.pipeline.result": result}, error=_error(schedule, result))
+            recorder.end(
+                start=start,
+                end=time.time_ns(),
+                attrs={"cicd.pipeline.result": result},
+                error=_error(schedule, result),
+            )
             schedule.dispatcher.close()
             view.flushing()
     delivered = spool.finish(settings.export_wait)
@@ -102,6 +108,12 @@ def execute(
         None if delivered else spool.path,
         "; ".join(dict.fromkeys(spool.refused)),
     )
+
+
+def _warm_kernels(graph: Graph, settings: Settings) -> contextlib.AbstractContextManager[None]:
+    """Kernels for the graph's notebooks get ready while Ray starts."""
+    texts = {t.task.notebook.text for t in graph.tasks if t.task.notebook is not None}
+    return kernel_host(() if settings.ray_address else texts)
 
 
 def _error(schedule: Schedule, result: Result) -> str | None:

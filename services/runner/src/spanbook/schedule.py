@@ -10,7 +10,18 @@ import ray
 from spanbook_runfile.names import Result
 
 from spanbook import report, worker
-from spanbook.dag import EitherNode, Graph, Handle, ItemNode, MapNode, Node, Slot, TaskNode, fill, handles_in
+from spanbook.dag import (
+    EitherNode,
+    Graph,
+    Handle,
+    ItemNode,
+    MapNode,
+    Node,
+    Slot,
+    TaskNode,
+    fill,
+    handles_in,
+)
 from spanbook.dispatch import Dispatcher, Ended, Try
 from spanbook.emitter import Batch
 from spanbook.recorder import Recorder
@@ -77,7 +88,9 @@ class Schedule:
         self._open = 0
         self._ended: deque[State] = deque()  # whose consumers have not heard of it yet
         self._telling = False
-        self.dispatcher = make_dispatcher(on_start=self._attempt_started, on_end=self._attempt_ended)
+        self.dispatcher = make_dispatcher(
+            on_start=self._attempt_started, on_end=self._attempt_ended
+        )
 
     def run(self) -> Result:
         """Run everything; returns the result of the run."""
@@ -137,7 +150,11 @@ class Schedule:
             return
         for other in state.node.waits_for():
             up = self.states.get(other)
-            if up and up.result not in (None, Result.SUCCESS) and not isinstance(state.node, EitherNode):
+            if (
+                up
+                and up.result not in (None, Result.SUCCESS)
+                and not isinstance(state.node, EitherNode)
+            ):
                 self._skip(state, up)
                 return
         if state.waits:
@@ -292,7 +309,9 @@ class Schedule:
             self._fail(state, f"{node.title}.map: the mapped values differ in length: {told}.")
             return
         if size > _MAP_LIMIT:
-            self._fail(state, f"{node.title}.map: {size:,} items are over the limit of {_MAP_LIMIT:,}.")
+            self._fail(
+                state, f"{node.title}.map: {size:,} items are over the limit of {_MAP_LIMIT:,}."
+            )
             return
         for key, column in columns.items():
             if isinstance(column, Handle):
@@ -384,7 +403,9 @@ class Schedule:
             self.dispatcher.later(retry_in, lambda: self._retry(state))
             return
         state.refs = ended.values
-        self._finish(state, outcome.result, message=outcome.error_message, error_type=outcome.error_type)
+        self._finish(
+            state, outcome.result, message=outcome.error_message, error_type=outcome.error_type
+        )
 
     def _retry(self, state: State) -> None:
         if state.result is None:
@@ -499,7 +520,9 @@ _PAUSED: Any = object()  # and of what waits for its next attempt, or for the wi
 
 def _over(up: State, consumer: Node) -> bool:
     """Whether ``consumer`` need not wait for ``up`` any more."""
-    return up.result is Result.SUCCESS or (up.result is not None and isinstance(consumer, EitherNode))
+    return up.result is Result.SUCCESS or (
+        up.result is not None and isinstance(consumer, EitherNode)
+    )
 
 
 def _worth_it(ended: Ended) -> bool:

@@ -30,7 +30,7 @@ class Settings:
     outputs: Path = Path("pipeline-outputs")  # SPANBOOK_OUTPUTS
     ray_address: str = ""  # SPANBOOK_RAY_ADDRESS: empty starts Ray on this machine
     cpus: int = 0  # SPANBOOK_CPUS: CPUs that Ray may use here, 0 for all
-    viewer_url: str = "http://127.0.0.1:8080"  # SPANBOOK_VIEWER_URL: where the site is read
+    site_url: str = "http://127.0.0.1:8080"  # SPANBOOK_SITE_URL: where the site is read
     export_wait: float = 60.0  # SPANBOOK_EXPORT_WAIT: seconds to wait at the end for the collector
     limits: Limits = field(default_factory=Limits)
 
@@ -43,8 +43,8 @@ class Settings:
         """
         env = os.environ if env is None else env
         found = _read(cls, env)
-        if "viewer_url" not in found and (port := env.get("SPANBOOK_VIEWER_PORT")):
-            found["viewer_url"] = f"http://127.0.0.1:{port}"
+        if "site_url" not in found and (port := env.get("SPANBOOK_VIEWER_PORT")):
+            found["site_url"] = f"http://127.0.0.1:{port}"
         return cls(**found, limits=Limits(**_read(Limits, env)))
 
 

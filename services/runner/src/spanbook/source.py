@@ -9,9 +9,7 @@ from spanbook.attempt import NotebookSource
 from spanbook.errors import PipelineError
 
 SUFFIXES = (".py", ".md", ".ipynb")
-_UNKNOWN = inspect.Signature(
-    [inspect.Parameter("arguments", inspect.Parameter.VAR_KEYWORD)]
-)
+_UNKNOWN = inspect.Signature([inspect.Parameter("arguments", inspect.Parameter.VAR_KEYWORD)])
 
 
 def read_notebook(base: Path, path: Path) -> tuple[NotebookSource, inspect.Signature]:
@@ -35,7 +33,9 @@ def read_notebook(base: Path, path: Path) -> tuple[NotebookSource, inspect.Signa
             f"The notebook {path} cannot be read: {error}. The path is relative to {base}; "
             f"notebooks there: {', '.join(near) or 'none'}."
         ) from error
-    return NotebookSource(path.as_posix(), str(file.parent), text, path.suffix), _signature(path, text)
+    return NotebookSource(path.as_posix(), str(file.parent), text, path.suffix), _signature(
+        path, text
+    )
 
 
 def _signature(path: Path, text: str) -> inspect.Signature:

@@ -72,7 +72,9 @@ class Spool:
                 self._size += len(data)
                 self._changed.notify_all()
         except OSError as error:
-            raise SpoolError(f"The run's records cannot be written to {self.path}: {error}.") from error
+            raise SpoolError(
+                f"The run's records cannot be written to {self.path}: {error}."
+            ) from error
 
     def finish(self, timeout: float) -> bool:
         """Wait until all is delivered; then the journal is deleted. False where it stays.

@@ -92,7 +92,9 @@ class Task(Generic[P, R]):
         self.function, self.name, self.policy = function, name, policy
         self.outputs, self.signature, self.source = outputs, signature, source
         self.notebook = notebook
-        self.n_outputs = 1 if outputs is None else outputs if isinstance(outputs, int) else len(outputs)
+        self.n_outputs = (
+            1 if outputs is None else outputs if isinstance(outputs, int) else len(outputs)
+        )
         self._dumped: bytes | None = None
         _check_name(name)
         policy.check(name)
@@ -165,7 +167,11 @@ class Task(Generic[P, R]):
         if self.outputs is None:
             return Handle(node)
         handles = tuple(Handle(node, number) for number in range(self.n_outputs))
-        return handles if isinstance(self.outputs, int) else dict(zip(self.outputs, handles, strict=True))
+        return (
+            handles
+            if isinstance(self.outputs, int)
+            else dict(zip(self.outputs, handles, strict=True))
+        )
 
     def partial(self, **fixed: Any) -> "Mapper":
         """This task with some arguments fixed, to be mapped over the others."""
@@ -200,7 +206,9 @@ class Mapper:
         graph = current()
         if any(isinstance(v, Handle) for v in mapped.values()):
             if graph is None:
-                raise PipelineError(f"{self.title}.map was given a task's result outside a pipeline.")
+                raise PipelineError(
+                    f"{self.title}.map was given a task's result outside a pipeline."
+                )
             lists = {k: v if isinstance(v, Handle) else list(v) for k, v in mapped.items()}
             return graph.map(self.title, self._one, lists, self.fixed)
         return [self._one(**dict(zip(mapped, row, strict=True))) for row in self._rows(mapped)]
@@ -223,7 +231,9 @@ class Mapper:
         twice = set(self.fixed) & set(named)
         mapped = {**dict(zip(free, iterables, strict=False)), **named}
         if twice or not mapped:
-            wrong = f"{min(twice)!r} is fixed and mapped" if twice else "there is nothing to map over"
+            wrong = (
+                f"{min(twice)!r} is fixed and mapped" if twice else "there is nothing to map over"
+            )
             raise PipelineError(f"{self.title}.map: {wrong}.")
         return mapped
 
@@ -353,9 +363,7 @@ def _outputs(name: str, outputs: int | Sequence[str] | None) -> int | tuple[str,
 
 def _check_name(name: str) -> None:
     if not isinstance(name, str) or not name.strip() or not name.isprintable() or len(name) > 200:
-        raise PipelineError(
-            f"{name!r} cannot be a task's name: use 1 to 200 printable characters."
-        )
+        raise PipelineError(f"{name!r} cannot be a task's name: use 1 to 200 printable characters.")
 
 
 def _source(function: Callable[..., Any]) -> str:

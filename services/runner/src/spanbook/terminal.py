@@ -56,7 +56,11 @@ class PlainView:
         """A task is over."""
         assert isinstance(state.node, TaskNode)
         assert state.result is not None
-        why = f": {_short('', state.message)}" if state.message and state.result is not Result.SUCCESS else ""
+        why = (
+            f": {_short('', state.message)}"
+            if state.message and state.result is not Result.SUCCESS
+            else ""
+        )
         if state.result is Result.SKIP and state.cause is not None:
             why = f" because of {state.cause.title}"
         self._say(f"{MARKS[state.result]} {label(state.node)} {state.result}{seconds(state)}{why}")
@@ -94,8 +98,8 @@ def _short(kind: str, message: str) -> str:
     return f"{kind}: {first}" if kind and first else kind or first
 
 
-def summary(finished: Finished, url: str, out: TextIO) -> None:
-    """What stays on the screen: the results, the last lines of each failure, where to look."""
+def summary(finished: Finished, out: TextIO) -> None:
+    """What stays on the screen: the results, the last lines of each failure, the rest's number."""
     tasks = [s for s in finished.states if isinstance(s.node, TaskNode)]
     counts = Counter(str(s.result) for s in tasks)
     told = ", ".join(f"{count} {result}" for result, count in counts.most_common())
@@ -108,6 +112,14 @@ def summary(finished: Finished, url: str, out: TextIO) -> None:
         out.write("\n".join(lines[-15:]) + "\n")
     if len(bad) > 5:
         out.write(f"\n... and {len(bad) - 5} more.\n")
-    if finished.spool is None:
-        out.write(f"\n{url}\n")
+    out.flush()
+
+
+def undelivered(finished: Finished, out: TextIO) -> None:
+    """Say where the records are that the collector did not take."""
+    why = f" ({finished.refused})" if finished.refused else ""
+    out.write(
+        f"\nThe collector did not take all of this run{why}. All its records are in\n"
+        f"  {finished.spool}\nMake a run file of them with\n  spanbook import {finished.spool}\n"
+    )
     out.flush()

@@ -15,8 +15,8 @@ from functools import cache
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-import ray
 import cloudpickle
+import ray
 from spanbook_runfile import names
 from spanbook_runfile.names import ArtifactKind, Event, Result, TaskType
 
@@ -30,6 +30,7 @@ from spanbook.masking import Masker
 from spanbook.relay import Address, Line, Records, Started, Stash, Stopped
 from spanbook.settings import Limits
 from spanbook.ticker import ticker
+from spanbook.usage import sampler
 
 if TYPE_CHECKING:
     from spanbook.task import Task
@@ -118,7 +119,11 @@ class _Attempt:
         ticker.add(self._tell)
         try:
             limits = self.request.limits
-            with capture(self.emitter, limits.max_output_bytes), recording(self.emitter, limits):
+            with (
+                capture(self.emitter, limits.max_output_bytes),
+                recording(self.emitter, limits),
+                sampler(self.emitter, limits.usage_interval),
+            ):
                 yield
         finally:
             ticker.remove(self._tell)
@@ -199,7 +204,7 @@ class _Attempt:
 
     def _stop(self, reason: str) -> None:
         """The driver is about to kill this process: save what can be saved."""
-        frame = sys._current_frames().get(self._thread)  # noqa: SLF001
+        frame = sys._current_frames().get(self._thread)
         if frame is not None and not self._callbacks:
             stack = [f for f in traceback.extract_stack(frame) if not _is_framework(f.filename)]
             self.emitter.event(
@@ -407,7 +412,11 @@ def _type_name(error: BaseException) -> str:
     if isinstance(override, str):
         return override
     kind = type(error)
-    return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+    return (
+        kind.__qualname__
+        if kind.__module__ == "builtins"
+        else f"{kind.__module__}.{kind.__qualname__}"
+    )
 
 
 def _message(error: BaseException) -> str:
