@@ -2,9 +2,11 @@
 
 import hashlib
 import logging
+import math
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 from spanbook_runfile import Run, RunFileError
@@ -17,6 +19,7 @@ from spanbook_site.sources import Source, read
 from spanbook_site.templating import Templates
 from spanbook_site.urls import Urls
 
+DAY = 86_400_000  # ms
 log = logging.getLogger("spanbook_site")
 
 
@@ -28,7 +31,7 @@ class Record:
     stamp: str  # of the source when it was rendered
     version: str  # of all that was written
     live: bool
-    start: int = 0  # ms
+    start: int = 0  # ms; where it stands among the others
     main: bool = True
     tasks: tuple[str, ...] = ()  # task names
     size: int = 0  # bytes written, when not trimmed
@@ -79,7 +82,7 @@ class Workshop:
             stamp=source.stamp,
             version=_version(output.written),
             live=source.live,
-            start=short["start"] or 0,
+            start=_place(run),
             main=summary.is_main(short, self.settings.main),
             tasks=tuple(dict.fromkeys(task["name"] for task in short["tasks"])),
             size=job.full_size if job.trimmed else output.bytes,
@@ -103,6 +106,16 @@ class Workshop:
             broken=reason,
             name=name,
         )
+
+
+def _place(run: Run) -> int:
+    """Where the run stands among the others, in ms: its start, unless its clock ran ahead of the seal's."""
+    start = (run.start or 0) // 1_000_000
+    try:
+        sealed = datetime.fromisoformat(run.seal.sealed_at).timestamp() * 1000 if run.seal else math.inf
+    except (ValueError, OverflowError, TypeError):
+        return start
+    return start if start <= sealed + DAY else int(sealed)
 
 
 def _version(written: dict[str, str]) -> str:

@@ -23,7 +23,7 @@ FRAME_POLICY = (
     "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:; "
     "font-src data:; media-src data:; base-uri 'none'; form-action 'none'"
 )
-SCRIPTS = ("core.js", "vendor/uPlot.iife.min.js", "charts.js", "rows.js", "table.js", "select.js", "compare.js", "live.js", "import.js")
+SCRIPTS = ("core.js", "vendor/uPlot.iife.min.js", "charts.js", "past.js", "rows.js", "table.js", "select.js", "compare.js", "live.js", "import.js")
 
 
 class Templates:

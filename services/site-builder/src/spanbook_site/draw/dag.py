@@ -64,17 +64,25 @@ def _touches(graph: Graph, number: int, critical: frozenset[str]) -> bool:
 
 
 def _width(node: Node) -> int:
-    chars = max(formats.display_width(_name(node)), formats.display_width(_detail(node)) * 0.88)
+    """A box's width; a task's time does not count, so that runs of one pipeline share a layout."""
+    label = f"{_label(node)} · 00 min 00 s" if _label(node) else "00 min 00 s"
+    chars = max(formats.display_width(_name(node)), formats.display_width(label) * 0.88)
     return round(chars * PER_CHAR + 34)
 
 
 def _name(node: Node) -> str:
-    return formats.shorten(formats.visible(node.name), MAX_CHARS)
+    return formats.shorten(formats.visible(node.tasks[0].name), MAX_CHARS)
+
+
+def _label(node: Node) -> str:
+    """What tells a task from its like; the end of a long one says more than its start."""
+    label = "" if node.folded else formats.visible(node.tasks[0].label)
+    return label if len(label) <= MAX_CHARS else "…" + label[-MAX_CHARS + 1 :]
 
 
 def _detail(node: Node) -> str:
     if not node.folded:
-        return task_detail(node.tasks[0])
+        return " · ".join(part for part in (_label(node), task_detail(node.tasks[0])) if part)
     total = len(node.tasks)
     bad = sum(t.state in ("failure", "error", "timeout", "cancellation") for t in node.tasks)
     done = sum(t.result is not None for t in node.tasks)
@@ -97,7 +105,7 @@ def task_detail(task: Task) -> str:
 def _box(node: Node, centre: tuple[float, float], width: int, href: str, *, hot: bool) -> Markup:
     x, y = round(centre[0] - width / 2, 1), round(centre[1] - HEIGHT / 2, 1)
     state = node.state
-    title = f"{formats.text(node.name)}: {formats.state_word(state)}, {_detail(node)}"
+    title = f"{formats.text(node.name, 120)}: {formats.state_word(state)}, {_detail(node)}"
     stack = ""
     if node.folded:
         stack = Markup('<rect class="shade" x="4" y="4" width="{}" height="{}" rx="6"/>').format(width, HEIGHT)

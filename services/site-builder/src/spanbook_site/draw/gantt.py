@@ -51,8 +51,8 @@ class Row:
 
     @property
     def note_left(self) -> bool:
-        """Whether the note goes left of its place, for want of room."""
-        return self.note_x > 80
+        """Whether the note goes left of its place, for want of room: a letter takes about 0.8 %."""
+        return self.note_x + 0.8 * len(self.note) > 100
 
 
 @dataclass(frozen=True)
@@ -70,9 +70,10 @@ class _Axis:
     def __init__(self, start: int, end: int) -> None:
         self.start = start
         self.span = max(end - start, 1_000_000)
+        self.scale = 93.0  # per cent: the rest is for the notes behind the last bars
 
     def x(self, time: int) -> float:
-        return round(min(max((time - self.start) / self.span * 100, 0), 100), 3)
+        return round(min(max((time - self.start) / self.span * self.scale, 0), self.scale), 3)
 
     def bar(self, start: int, end: int, kind: str, title: str) -> Bar:
         x = self.x(start)
@@ -98,7 +99,7 @@ def gantt(run: Run, critical: frozenset[str]) -> Gantt | None:
             rows += [(_begin([t], end), t.index, _row(t, axis, end, critical)) for t in tasks]
     rows.sort(key=lambda item: item[:2])
     shown = tuple(row for *_, row in rows[:MAX_ROWS])
-    return Gantt(shown, ticks(axis.span), axis.start, axis.span, len(rows) - len(shown))
+    return Gantt(shown, ticks(axis.span, axis.scale), axis.start, axis.span, len(rows) - len(shown))
 
 
 def _reasonable(run: Run, times: Sequence[int]) -> tuple[int, int]:
@@ -109,11 +110,11 @@ def _reasonable(run: Run, times: Sequence[int]) -> tuple[int, int]:
     return start, end
 
 
-def ticks(span: int) -> tuple[tuple[float, str], ...]:
-    """At most eight ticks from 0, at round steps, labelled as time since the start."""
+def ticks(span: int, scale: float = 100.0) -> tuple[tuple[float, str], ...]:
+    """At most nine ticks from 0, at round steps, labelled as time since the start."""
     step = next((s for s in _STEPS if span / s <= 8), _STEPS[-1])
     return tuple(
-        (round(n * step / span * 100, 3), _tick(n * step, step)) for n in range(min(span // step, 12) + 1)
+        (round(n * step / span * scale, 3), _tick(n * step, step)) for n in range(min(span // step, 12) + 1)
     )
 
 

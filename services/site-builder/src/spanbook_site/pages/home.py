@@ -18,7 +18,7 @@ from spanbook_site.urls import Urls
 
 ROWS, CHANGE_ROWS = 50, 10  # on the home page
 STRIP = 60  # runs in the strip
-AUTO_COLUMNS = 4
+AUTO_COLUMNS = 3
 
 
 @dataclass(frozen=True)
@@ -32,17 +32,14 @@ class Group:
 
 
 def columns(newest: Sequence[Summary], settings: Settings) -> tuple[str, ...]:
-    """Metric columns: the chosen ones, else some of the last single task that has numbers."""
+    """Metric columns: the chosen ones, else the first numbers of the last task that has any."""
     if settings.metrics:
         return settings.metrics
     for run in newest:
-        names = [t["name"] for t in run["tasks"]]
         for task in reversed(run["tasks"]):
-            found = numbers.of_task(task)
-            if found and names.count(task["name"]) == 1:
+            if found := numbers.of_task(task):
                 return tuple(f"{task['name']}.{key}" for key in list(found)[:AUTO_COLUMNS])
-    found = numbers.first_seen(numbers.of_run(run, settings.minimize) for run in newest)
-    return tuple(found[:AUTO_COLUMNS])
+    return ()
 
 
 def with_shown(run: Summary, chosen: Sequence[str], settings: Settings) -> Summary:

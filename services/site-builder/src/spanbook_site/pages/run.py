@@ -51,7 +51,7 @@ class RunPages:
     """Writes everything that belongs to one run."""
 
     def __init__(self, run: Run, output: Output, templates: Templates, *, trimmed: bool) -> None:
-        self.run = run
+        self.run = run = summary.settled(run)
         self.output = output
         self.templates = templates
         self.trimmed = trimmed

@@ -87,7 +87,8 @@ def write_page(
     """The task's page, and the data of its run-time history."""
     address = Urls.task(name)
     history = _over_time("run time (s)", rows, lambda row: row.task["run_duration"], Urls(address))
-    output.write_data(Urls.task_history(name), history)
+    from_root = _over_time("run time (s)", rows, lambda row: row.task["run_duration"], Urls(Urls.HOME))
+    output.write_data(Urls.task_history(name), from_root)
     constant = [key for key in columns.parameters if len({str(r.task["parameters"].get(key)) for r in rows}) == 1]
     output.write(
         address,
@@ -127,8 +128,8 @@ def charts(rows: Sequence[Row], columns: Columns, urls: Urls) -> list[tuple[str,
 
 
 def _varies(rows: Sequence[Row], key: str) -> bool:
-    found = {row.task["parameters"].get(key) for row in rows}
-    return len(found) > 1 and all(_number(v) is not None for v in found if v is not None)
+    found = {row.task["parameters"].get(key) for row in rows} - {None}
+    return len(found) > 1 and all(_number(v) is not None for v in found)
 
 
 def _number(value: Any) -> float | None:

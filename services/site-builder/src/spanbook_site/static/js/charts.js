@@ -151,7 +151,7 @@
       const look = { stroke: this.colours.text, grid: { stroke: this.colours.grid, width: 1 }, ticks: { show: false }, font: "12px system-ui" };
       const size = (plot, values) => 14 + 7 * Math.max(...(values || [""]).map((value) => String(value).length), 3);
       const values = (plot, splits) => splits.map((value) => number(value));
-      const x = { ...look, label: spec.x.label, labelSize: 18, labelFont: "12px system-ui" };
+      const x = { ...look, size: 26, label: spec.x.label, labelSize: 18, labelFont: "12px system-ui" };
       if (shape.categories) {
         x.splits = () => shape.categories.map((_, index) => index);
         x.values = (plot, splits) => splits.map((index) => shape.categories[index] ?? "");

@@ -50,7 +50,7 @@
       this.all = element("input", { type: "checkbox", onchange: () => this.toggleAll() });
       this.adder = this.makeAdder();
       const tools = element("div", { class: "table-tools" }, this.adder, element("label", {}, this.all, " show what is equal too"));
-      place.append(tools, this.body);
+      place.replaceChildren(tools, this.body); // what stood here is for readers without scripts
       state.watch(() => this.show());
       this.show();
     }
@@ -137,7 +137,7 @@
         const missing = value === undefined || value === null;
         const extreme = bounds.length > 1 && high > low && (value === high ? "highest" : value === low ? "lowest" : null);
         const text = missing ? "–" : typeof value === "object" ? JSON.stringify(value) : format(value);
-        return element("td", { class: [numbers ? "num" : "", missing ? "none" : "", extreme || ""].join(" ").trim() || null, title: missing ? null : String(value) }, text);
+        return element("td", { class: [missing ? "none" : "", extreme || ""].join(" ").trim() || null, title: missing ? null : String(value) }, text);
       });
       return element("tr", { class: differs ? "differs" : null }, element("th", { scope: "row" }, key), ...cells);
     }

@@ -13,6 +13,7 @@
       label: th.textContent.trim(),
       type: th.dataset.type || "text",
       numeric: NUMERIC.has(th.dataset.type),
+      plain: !th.dataset.type, // text, but perhaps of numbers only: parameters
       hidden: th.hasAttribute("data-hidden"),
     };
   }
@@ -63,8 +64,10 @@
     return (value) => value !== null && test(value);
   }
 
-  function filterTest(column, text) {
+  function filterTest(column, text, allNumbers) {
     if (column.numeric) return numberTest(text);
+    const bounds = allNumbers && /^\s*[<>=≤≥]|\.\./.test(text) && numberTest(text);
+    if (bounds) return (value) => value !== null && bounds(Number(value));
     if (column.type === "state") return (value) => value === text;
     const word = text.toLowerCase();
     return (value) => value !== null && value.toLowerCase().includes(word);
@@ -94,7 +97,7 @@
       const tests = [];
       for (const [key, text] of filters) {
         const column = this.columns.find((one) => one.key === key);
-        const test = column && text && filterTest(column, text);
+        const test = column && text && filterTest(column, text, this.allNumbers(column));
         if (column) invalid(key, Boolean(text) && !test);
         if (test) tests.push((row) => test(row.values[column.index]));
       }
@@ -114,7 +117,7 @@
     order(column) {
       if (!this.orders.has(column.key)) {
         const values = [...new Set(this.list.map((row) => row.values[column.index]))].filter((value) => value !== null);
-        values.sort(column.numeric ? (a, b) => a - b : collator.compare);
+        values.sort(column.numeric || this.allNumbers(column) ? (a, b) => a - b : collator.compare);
         this.orders.set(column.key, new Map(values.map((value, place) => [value, place])));
       }
       return this.orders.get(column.key);
@@ -132,6 +135,12 @@
         if (x === undefined || y === undefined) return (x === undefined) - (y === undefined);
         return sign * (x - y);
       });
+    }
+
+    /** Whether a column without a type holds nothing but numbers, as most parameters do. */
+    allNumbers(column) {
+      const values = column.plain ? this.list.map((row) => row.values[column.index]).filter((value) => value !== null) : [];
+      return values.length > 0 && values.every((value) => value.trim() !== "" && Number.isFinite(Number(value)));
     }
 
     isConstant(column) {

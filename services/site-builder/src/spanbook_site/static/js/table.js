@@ -170,7 +170,7 @@
 
     toggleSort(column) {
       const { key, down } = this.sort;
-      const first = column.numeric; // numbers: largest first
+      const first = column.numeric || this.rows.allNumbers(column); // numbers: largest first
       if (key !== column.key) this.change({ sort: (first ? "-" : "") + column.key });
       else if (down === first) this.change({ sort: (first ? "" : "-") + column.key });
       else this.change({ sort: null });
