@@ -120,8 +120,9 @@ def test_a_person_walks_from_the_list_to_the_model(
     for figure in figures.all():
         figure.scroll_into_view_if_needed()
         assert figure.evaluate("async img => (await img.decode(), img.naturalWidth)") > 500
-    notebook = page.frame_locator("iframe").first
-    notebook.get_by_text("How good is the model?").wait_for()
+    page.locator("section.frame iframe").scroll_into_view_if_needed()
+    notebook = page.frame_locator("section.frame iframe").frame_locator("iframe")
+    notebook.get_by_role("heading", name="How good is the model?").wait_for()
 
     page.locator("#neighbours a", has_text="train_model").click()
     with page.expect_download() as download:

@@ -1,5 +1,6 @@
 """Programs under test: started, watched with all their children, and stopped."""
 
+import contextlib
 import signal
 import socket
 import subprocess
@@ -63,8 +64,9 @@ class Program:
 
     def _read(self) -> None:
         assert self.process.stdout
-        for line in self.process.stdout:
-            self._output.append(line)
+        with self.process.stdout as lines:
+            for line in lines:
+                self._output.append(line)
 
     def _watch(self) -> None:
         root = psutil.Process(self.process.pid)
@@ -128,7 +130,6 @@ class Program:
         self._stop.set()
         self._watcher.join()
         for process in self._family:
-            try:
+            with contextlib.suppress(psutil.NoSuchProcess):
                 process.kill()
-            except psutil.NoSuchProcess:
-                continue
+        self._reader.join(5)
