@@ -3,6 +3,7 @@
 import os
 import shutil
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from spanbook_runfile.merge import sync_folder
@@ -17,6 +18,9 @@ else:
     _sync = os.fdatasync  # the size is written too where it changed; times need not be
 
 
+_PARTS_AT_ONCE = 512  # IOV_MAX is 1024
+
+
 class Disk:
     """The real file system; every method raises OSError as the system does."""
 
@@ -24,12 +28,15 @@ class Disk:
         """Open a journal to read and append, made if it is not there."""
         return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
 
-    def write(self, handle: int, data: bytes, offset: int) -> None:
-        """Write all of ``data`` at ``offset``."""
-        view = memoryview(data)
-        while view:
-            done = os.pwrite(handle, view, offset)
-            view, offset = view[done:], offset + done
+    def write(self, handle: int, parts: Sequence[bytes], offset: int) -> None:
+        """Write all the parts, one after the other, from ``offset`` on."""
+        for first in range(0, len(parts), _PARTS_AT_ONCE):
+            some = parts[first : first + _PARTS_AT_ONCE]
+            done, whole = os.pwritev(handle, some, offset), sum(map(len, some))
+            rest = memoryview(b"".join(some))[done:] if done < whole else memoryview(b"")
+            while rest:  # a nearly full disk takes a part, and fails the next call
+                rest = rest[os.pwrite(handle, rest, offset + whole - len(rest)) :]
+            offset += whole
 
     def read(self, handle: int, length: int, offset: int) -> bytes:
         """Read up to ``length`` bytes at ``offset``."""

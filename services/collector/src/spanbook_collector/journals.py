@@ -57,7 +57,7 @@ class Journal:
             end += len(each)
         if end == (self._end or len(MAGIC)):
             return False
-        self._disk.write(self._handle, b"".join(out) if len(out) > 1 else out[0], self._end)
+        self._disk.write(self._handle, out, self._end)
         self._end = end
         return True
 

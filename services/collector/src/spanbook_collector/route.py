@@ -6,8 +6,7 @@ bytes of a request that is all of one run are kept as they came.
 """
 
 import hashlib
-from array import array
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,20 +19,13 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from spanbook_runfile import names
 from spanbook_runfile.journal import Signal
-from spanbook_runfile.model import Counts
-from spanbook_runfile.names import SpanType
 from spanbook_runfile.paths import RUN_ID
 
 from spanbook_collector.errors import Invalid
+from spanbook_collector.facts import NO_SPAN, NO_TRACE, Traces, look
 from spanbook_collector.tally import Facts
 
 MAX_GROUPS = 50_000  # resources and scopes in one request: two bytes of wire can make one
-_NO_TRACE = bytes(16)
-_NO_SPAN = bytes(8)
-_SPAN_TYPE = names.SPAN_TYPE.encode()
-_RUN_VALUE = b"\x03" + SpanType.RUN.encode()  # as a length-prefixed string on the wire
-_RECORD_ID = names.RECORD_ID.encode()
-_POINT_KINDS = ("gauge", "sum", "histogram", "exponential_histogram", "summary")
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,20 +82,28 @@ def route(signal: Signal, payload: bytes) -> Routed:
     shape = _SHAPES[signal]
     request = _parse(shape, payload)
     groups = list(_groups(shape, request))
-    owners: set[Owner | None] = set()
-    clean = True
-    for owner, items in groups:
-        found, all_plain = _owners(signal, items, owner.resource)
-        owners |= found
-        clean = clean and all_plain
-    if not owners:
+    traces, valid, facts = look(signal, (items for _, items in groups))
+    if not traces:
         return Routed(())
-    if clean and len(owners) == 1:
-        (only,) = owners
-        if only is not None:
-            facts = _facts(signal, [items for _, items in groups], payload)
-            return Routed((Piece(only, signal, payload, facts),))
+    if valid and (owner := _only_owner(signal, traces, groups)):
+        return Routed((Piece(owner, signal, payload, facts),))
     return _split(signal, shape, request)
+
+
+def _only_owner(signal: Signal, traces: Traces, groups: list[tuple[Any, Any]]) -> Owner | None:
+    """Whose all items are; None where they must be told apart, or one has an invalid trace id."""
+    owners = {Owner(trace.hex()) for trace in traces if _is_trace(trace)}
+    if len(owners) + (b"" in traces) < len(traces):
+        return None
+    if b"" in traces:
+        if signal is Signal.TRACES:
+            return None
+        owners |= {resource_owner(group.resource) for group, items in groups if items}
+    return owners.pop() if len(owners) == 1 else None
+
+
+def _is_trace(trace: bytes) -> bool:
+    return len(trace) == 16 and trace != NO_TRACE
 
 
 def request_class(signal: Signal) -> Any:
@@ -119,7 +119,7 @@ def facts_of(signal: Signal, payload: bytes) -> Facts:
     """
     shape = _SHAPES[signal]
     request = _parse(shape, payload)
-    return _facts(signal, [items for _, items in _groups(shape, request)], payload)
+    return look(signal, (items for _, items in _groups(shape, request)))[2]
 
 
 def _parse(shape: _Shape, payload: bytes) -> Any:
@@ -145,30 +145,6 @@ def _groups(shape: _Shape, request: Any) -> Iterator[tuple[Any, Any]]:
             )
         for scope in scopes:
             yield owner, getattr(scope, shape.items)
-
-
-def _owners(signal: Signal, items: Any, resource: Resource) -> tuple[set[Owner | None], bool]:
-    """Whose the items are (None: an invalid item), and whether all can stay as they are."""
-    if not items:
-        return set(), True
-    if signal is Signal.METRICS:
-        return {resource_owner(resource)}, True
-    traces = {item.trace_id for item in items}
-    found: set[Owner | None] = set()
-    clean = True
-    for trace in traces:
-        if len(trace) == 16 and trace != _NO_TRACE:
-            found.add(Owner(trace.hex()))
-        elif signal is Signal.LOGS:
-            clean = clean and not trace
-            found.add(resource_owner(resource))
-        else:
-            found.add(None)
-    if signal is Signal.TRACES:
-        ids = {item.span_id for item in items}
-        if _NO_SPAN in ids or any(len(i) != 8 for i in ids):
-            found.add(None)
-    return found, clean
 
 
 def resource_owner(resource: Resource) -> Owner:
@@ -215,8 +191,8 @@ def _split(signal: Signal, shape: _Shape, request: Any) -> Routed:
         Piece(
             owner,
             signal,
-            payload := part.SerializeToString(),
-            _facts(signal, [items for _, items in _groups(shape, part)], payload),
+            part.SerializeToString(),
+            look(signal, (items for _, items in _groups(shape, part)))[2],
         )
         for owner, part in parts.items()
     )
@@ -227,8 +203,8 @@ def _owner_of(signal: Signal, item: Any, fallback: Callable[[], Owner]) -> Owner
     if signal is Signal.METRICS:
         return fallback()
     trace = item.trace_id
-    if len(trace) == 16 and trace != _NO_TRACE:
-        if signal is Signal.TRACES and (len(item.span_id) != 8 or item.span_id == _NO_SPAN):
+    if _is_trace(trace):
+        if signal is Signal.TRACES and (len(item.span_id) != 8 or item.span_id == NO_SPAN):
             return None
         return Owner(trace.hex())
     if signal is Signal.TRACES:
@@ -244,65 +220,3 @@ def _same_place(shape: _Shape, part: Any, group: Any, scope: Any) -> Any:
         resources.add(resource=group.resource, schema_url=group.schema_url)
     scopes = getattr(resources[-1], shape.scopes)
     return getattr(scopes.add(scope=scope.scope, schema_url=scope.schema_url), shape.items)
-
-
-def _facts(signal: Signal, groups: Iterable[Any], payload: bytes) -> Facts:
-    if signal is Signal.TRACES:
-        return _span_facts(groups, payload)
-    if signal is Signal.LOGS:
-        return _record_facts(groups, payload)
-    return _point_facts(groups)
-
-
-def _span_facts(groups: Iterable[Any], payload: bytes) -> Facts:
-    keys = b""
-    run_span, declared = False, None
-    look = _RUN_VALUE in payload and _SPAN_TYPE in payload
-    for spans in groups:
-        keys += b"".join([span.span_id for span in spans])
-        if not look:
-            continue
-        for span in spans:
-            for pair in span.attributes:
-                if pair.key == names.SPAN_TYPE and pair.value.string_value == SpanType.RUN:
-                    run_span, declared = True, _declared(span)
-    return Facts(keys, run_span=run_span, declared=declared)
-
-
-def _declared(span: Any) -> Counts | None:
-    found = {pair.key: pair.value.int_value for pair in span.attributes}
-    if names.DECLARED_SPANS not in found:
-        return None
-    return Counts(
-        found[names.DECLARED_SPANS],
-        found.get(names.DECLARED_LOG_RECORDS, 0),
-        found.get(names.DECLARED_METRIC_POINTS, 0),
-    )
-
-
-def _record_facts(groups: Iterable[Any], payload: bytes) -> Facts:
-    if _RECORD_ID not in payload:
-        return Facts(unkeyed=sum(map(len, groups)))
-    keys, unkeyed = array("q"), 0
-    for records in groups:
-        for record in records:
-            for pair in record.attributes:
-                if pair.key == names.RECORD_ID and pair.value.string_value:
-                    keys.append(hash(pair.value.string_value))
-                    break
-            else:
-                unkeyed += 1
-    return Facts(keys.tobytes(), unkeyed)
-
-
-def _point_facts(groups: Iterable[Any]) -> Facts:
-    keys = array("q")
-    for metrics in groups:
-        for metric in metrics:
-            kind = metric.WhichOneof("data")
-            if kind not in _POINT_KINDS:
-                continue
-            for point in getattr(metric, kind).data_points:
-                attrs = b"".join([p.SerializeToString() for p in point.attributes])
-                keys.append(hash((metric.name, point.time_unix_nano, attrs)))
-    return Facts(keys.tobytes())
