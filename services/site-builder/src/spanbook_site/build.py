@@ -71,7 +71,9 @@ class Builder:
         try:
             self.out.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise OutputError(f"The output folder {self.out} cannot be made: {error.strerror}.") from error
+            raise OutputError(
+                f"The output folder {self.out} cannot be made: {error.strerror}."
+            ) from error
         known = (self.out / Urls.BUILD).exists() or (self.out / ".cache").exists()
         if not known and any(p for p in self.out.iterdir() if not p.name.startswith(".")):
             raise OutputError(
@@ -198,7 +200,11 @@ class Builder:
 def _statics(vendor: Path | None) -> dict[str, Path]:
     """Static files by their name under ``static/``: the builder's own, and the vendored that are there."""
     own = Path(str(resources.files("spanbook_site"))) / "static"
-    found = {p.relative_to(own).as_posix(): p for p in sorted(own.rglob("*")) if p.suffix in (".css", ".js", ".svg")}
+    found = {
+        p.relative_to(own).as_posix(): p
+        for p in sorted(own.rglob("*"))
+        if p.suffix in (".css", ".js", ".svg")
+    }
     if vendor:
         found.update({f"vendor/{name}": path for name, path in found_vendor(vendor).items()})
     return found

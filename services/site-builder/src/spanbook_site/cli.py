@@ -28,13 +28,24 @@ def _parser() -> argparse.ArgumentParser:
     outputs = Path(os.environ.get("SPANBOOK_OUTPUTS") or "pipeline-outputs")
     build = commands.add_parser("build", help="build the site, or bring it up to date")
     build.add_argument(
-        "--runs", type=Path, default=outputs / "runs", metavar="DIR", help="folder of run files (default: %(default)s)"
+        "--runs",
+        type=Path,
+        default=outputs / "runs",
+        metavar="DIR",
+        help="folder of run files (default: %(default)s)",
     )
     build.add_argument(
-        "--out", type=Path, default=outputs / "site", metavar="DIR", help="folder of the site (default: %(default)s)"
+        "--out",
+        type=Path,
+        default=outputs / "site",
+        metavar="DIR",
+        help="folder of the site (default: %(default)s)",
     )
     build.add_argument(
-        "--journals", type=Path, metavar="DIR", help="folder of journals of runs in progress (default: journals beside --runs)"
+        "--journals",
+        type=Path,
+        metavar="DIR",
+        help="folder of journals of runs in progress (default: journals beside --runs)",
     )
     build.add_argument(
         "--settings",
@@ -48,11 +59,22 @@ def _parser() -> argparse.ArgumentParser:
         metavar="DIR",
         help="node_modules with the browser libraries (default: $SPANBOOK_VENDOR, else where 'spanbook-site vendor' puts them)",
     )
-    build.add_argument("--watch", action="store_true", help="go on: rebuild what changes, show runs in progress")
-    build.add_argument("--jobs", type=int, default=0, metavar="N", help="processes (default: one a core)")
+    build.add_argument(
+        "--watch", action="store_true", help="go on: rebuild what changes, show runs in progress"
+    )
+    build.add_argument(
+        "--jobs", type=int, default=0, metavar="N", help="processes (default: one a core)"
+    )
     build.add_argument("--quiet", action="store_true", help="no progress, only what went wrong")
-    fetch = commands.add_parser("vendor", help="fetch the browser libraries (charts, model) with npm, by digest")
-    fetch.add_argument("--to", type=Path, metavar="DIR", help="where to (default: $SPANBOOK_VENDOR, else the checkout or the user's cache)")
+    fetch = commands.add_parser(
+        "vendor", help="fetch the browser libraries (charts, model) with npm, by digest"
+    )
+    fetch.add_argument(
+        "--to",
+        type=Path,
+        metavar="DIR",
+        help="where to (default: $SPANBOOK_VENDOR, else the checkout or the user's cache)",
+    )
     return parser
 
 

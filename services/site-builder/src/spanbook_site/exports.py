@@ -21,7 +21,9 @@ def run_time_metadata(run: Run) -> dict[str, Any]:
         "timing_start_iso8601": formats.iso(run.start),
         "timing_end_iso8601": formats.iso(run.end),
         "timing_duration_s": summary.seconds(run.start, run.end),
-        "task_dependencies": [["0x" + above, "0x" + task.id] for task in run.tasks for above in task.upstream],
+        "task_dependencies": [
+            ["0x" + above, "0x" + task.id] for task in run.tasks for above in task.upstream
+        ],
         "attributes": {key: _plain(value) for key, value in sorted(run.resource.items())},
         "parameters": {key: _plain(value) for key, value in run.parameters.items()},
         "status": run.state,
@@ -80,23 +82,50 @@ def perfetto(run: Run) -> dict[str, Any]:
                             "dur": (end - start) / 1000,
                             "pid": 1,
                             "tid": number,
-                            "args": {"attempt": attempt.number, "result": attempt.result or "running"},
+                            "args": {
+                                "attempt": attempt.number,
+                                "result": attempt.result or "running",
+                            },
                         }
                     )
             for sample in attempt.usage:
-                values = {"cores": sample.cpu} if sample.cpu is not None and math.isfinite(sample.cpu) else {}
+                values = (
+                    {"cores": sample.cpu}
+                    if sample.cpu is not None and math.isfinite(sample.cpu)
+                    else {}
+                )
                 if values:
                     name = f"CPU {formats.text(task.title, 60)}"
-                    events.append({"name": name, "ph": "C", "ts": sample.time / 1000, "pid": 1, "args": values})
+                    events.append(
+                        {
+                            "name": name,
+                            "ph": "C",
+                            "ts": sample.time / 1000,
+                            "pid": 1,
+                            "args": values,
+                        }
+                    )
     return {"displayTimeUnit": "ms", "traceEvents": events}
 
 
 def _named(track: int, what: str, name: str) -> dict[str, Any]:
-    return {"name": what, "ph": "M", "pid": 1, "tid": track, "args": {"name": formats.text(name, 100)}}
+    return {
+        "name": what,
+        "ph": "M",
+        "pid": 1,
+        "tid": track,
+        "args": {"name": formats.text(name, 100)},
+    }
 
 
 def _sorted(track: int) -> dict[str, Any]:
-    return {"name": "thread_sort_index", "ph": "M", "pid": 1, "tid": track, "args": {"sort_index": track}}
+    return {
+        "name": "thread_sort_index",
+        "ph": "M",
+        "pid": 1,
+        "tid": track,
+        "args": {"sort_index": track},
+    }
 
 
 def compare(run: Run, short: Summary) -> bytes:
@@ -121,9 +150,13 @@ def compare(run: Run, short: Summary) -> bytes:
                 "metrics": {key: value[0] for key, value in entry["metrics"].items()},
                 "values": entry["values"],
                 "history": {
-                    formats.text(m.key, 120): _history(m) for m in (final.metrics.values() if final else ()) if len(m.values) > 1
+                    formats.text(m.key, 120): _history(m)
+                    for m in (final.metrics.values() if final else ())
+                    if len(m.values) > 1
                 },
-                "figures": [{"name": f["path"], "src": f["image"]} for f in entry["files"] if f["image"]],
+                "figures": [
+                    {"name": f["path"], "src": f["image"]} for f in entry["files"] if f["image"]
+                ],
             }
         )
     return orjson.dumps(

@@ -26,7 +26,23 @@ INERT = IMAGES | {
     ".parquet", ".feather", ".arrow", ".onnx", ".pkl", ".pickle", ".joblib", ".npy", ".npz", ".pt", ".safetensors",
     ".h5", ".zip", ".gz", ".bz2", ".xz", ".zst", ".tar", ".tgz", ".pdf", ".mp3", ".mp4", ".webm", ".wav", ".ogg", ".bin",
 }  # fmt: skip
-TEXT = {".txt", ".log", ".md", ".yaml", ".yml", ".toml", ".ini", ".py", ".jsonl", ".xml", ".js", ".css", ".sql", ".sh", ".rst"}
+TEXT = {
+    ".txt",
+    ".log",
+    ".md",
+    ".yaml",
+    ".yml",
+    ".toml",
+    ".ini",
+    ".py",
+    ".jsonl",
+    ".xml",
+    ".js",
+    ".css",
+    ".sql",
+    ".sh",
+    ".rst",
+}
 MAX_INLINE_SVG = 1 << 20
 MAX_FRAME = 32 << 20  # bytes of a notebook or HTML file that is still shown
 MAX_FILES = 500  # of one task
@@ -88,7 +104,9 @@ class FileWriter:
     def _write(self, artifact: Artifact) -> SiteFile:
         name = formats.text(artifact.path, 200)
         if self.trimmed:
-            return SiteFile(artifact, name, problem="Trimmed to keep the site small: the run file has it.")
+            return SiteFile(
+                artifact, name, problem="Trimmed to keep the site small: the run file has it."
+            )
         if not artifact.complete:
             came = sum(len(c) for c in artifact.chunks) * 3 // 4
             return SiteFile(
@@ -100,21 +118,30 @@ class FileWriter:
             data = artifact.data
         except ValueError:
             return SiteFile(artifact, name, problem="Its content in the run file is not base64.")
-        problem = "" if artifact.intact else "Its content does not match the digest or size that was declared."
+        problem = (
+            ""
+            if artifact.intact
+            else "Its content does not match the digest or size that was declared."
+        )
         return self._placed(artifact, name, data, problem)
 
     def _placed(self, artifact: Artifact, name: str, data: bytes, problem: str) -> SiteFile:
         path = safe_path(artifact.path)
         suffix = path.suffix.lower()
         inert = suffix in INERT
-        stored = unique(path if inert else path.with_name(path.name + (".txt" if _textual(data) else ".bin")), self._taken)
+        stored = unique(
+            path if inert else path.with_name(path.name + (".txt" if _textual(data) else ".bin")),
+            self._taken,
+        )
         address = f"{self.folder}/files/{stored}"
         self.output.write(address, data)
         view = model_page = ""
         html = self._frame_content(artifact, suffix, data)
         if html is not None:
             view = f"{self.folder}/views/{stored}.html"
-            self.output.write(view, self.templates.frame(html, notebook=suffix == ".ipynb", title=path.name))
+            self.output.write(
+                view, self.templates.frame(html, notebook=suffix == ".ipynb", title=path.name)
+            )
         preview = _preview(suffix, data) if html is None else None
         if preview and preview.kind == "onnx" and artifact.kind is ArtifactKind.MODEL:
             model_page = f"{self.folder}/views/{stored}.html"

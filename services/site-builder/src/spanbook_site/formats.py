@@ -88,7 +88,11 @@ def number(value: object) -> str:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return text(value)
     if isinstance(value, int):
-        return f"{value:,}".replace(",", "\N{NARROW NO-BREAK SPACE}") if abs(value) >= 10_000 else str(value)
+        return (
+            f"{value:,}".replace(",", "\N{NARROW NO-BREAK SPACE}")
+            if abs(value) >= 10_000
+            else str(value)
+        )
     if not math.isfinite(value):
         return "NaN" if math.isnan(value) else "∞" if value > 0 else "−∞"
     return f"{value:.6g}".replace("-", "−")

@@ -75,7 +75,10 @@ class Workshop:
             return self._broken(source, str(error))
         except Exception as error:  # noqa: BLE001 - one file's fault must not take the others' pages
             log.error("%s: %s", source.name, traceback.format_exc())
-            return self._broken(source, f"It cannot be shown: {type(error).__name__}: {error}. Please report this with the file.")
+            return self._broken(
+                source,
+                f"It cannot be shown: {type(error).__name__}: {error}. Please report this with the file.",
+            )
         output.prune(f"runs/{source.key}", set(output.written))
         return Record(
             key=source.key,
@@ -95,7 +98,15 @@ class Workshop:
         address = Urls.run(source.key)
         name = formats.text(source.name, 120)
         reason = formats.text(reason, 1000)
-        page = self.templates.page("broken.html", address, kind="run", title=name, name=name, reason=reason, size=source.size)
+        page = self.templates.page(
+            "broken.html",
+            address,
+            kind="run",
+            title=name,
+            name=name,
+            reason=reason,
+            size=source.size,
+        )
         output.write(address, page)
         output.prune(f"runs/{source.key}", {address})
         return Record(
@@ -112,7 +123,9 @@ def _place(run: Run) -> int:
     """Where the run stands among the others, in ms: its start, unless its clock ran ahead of the seal's."""
     start = (run.start or 0) // 1_000_000
     try:
-        sealed = datetime.fromisoformat(run.seal.sealed_at).timestamp() * 1000 if run.seal else math.inf
+        sealed = (
+            datetime.fromisoformat(run.seal.sealed_at).timestamp() * 1000 if run.seal else math.inf
+        )
     except (ValueError, OverflowError, TypeError):
         return start
     return start if start <= sealed + DAY else int(sealed)

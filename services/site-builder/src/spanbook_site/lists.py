@@ -26,7 +26,9 @@ WINDOW = 200  # newest runs that list pages, trends and charts show without scri
 class Lists:
     """Writes the list pages of one build."""
 
-    def __init__(self, memo: Memo, output: Output, templates: Templates, progress: Progress) -> None:
+    def __init__(
+        self, memo: Memo, output: Output, templates: Templates, progress: Progress
+    ) -> None:
         self.memo = memo
         self.output = output
         self.templates = templates
@@ -34,7 +36,9 @@ class Lists:
         self.summary = lru_cache(maxsize=1024)(self._read_summary)
 
     def _read_summary(self, key: str) -> Summary:
-        summary: Summary = orjson.loads(self.output.path(Urls.run_part(key, "summary.json")).read_bytes())
+        summary: Summary = orjson.loads(
+            self.output.path(Urls.run_part(key, "summary.json")).read_bytes()
+        )
         return summary
 
     def write(self) -> None:
@@ -70,18 +74,31 @@ class Lists:
             self.memo.group(f"{group}/{number}", key, self.output, write)
 
     def _home(
-        self, main: Sequence[Record], changes: Sequence[Record], broken: Sequence[Record], columns: Sequence[str]
+        self,
+        main: Sequence[Record],
+        changes: Sequence[Record],
+        broken: Sequence[Record],
+        columns: Sequence[str],
     ) -> None:
         newest, newest_changes = main[-WINDOW:], changes[-WINDOW:]
         counts = (str(len(main)), str(len(changes)))
-        key = key_of(columns, _versions(newest), _versions(newest_changes), _versions(broken), counts)
+        key = key_of(
+            columns, _versions(newest), _versions(newest_changes), _versions(broken), counts
+        )
 
         def write(output: Output) -> None:
             home.write_home(
                 output,
                 self.templates,
-                main=home.Group("runs", self._newest(newest, WINDOW), len(main), -(-len(main) // SHARD)),
-                changes=home.Group("changes", self._newest(newest_changes, WINDOW), len(changes), -(-len(changes) // SHARD)),
+                main=home.Group(
+                    "runs", self._newest(newest, WINDOW), len(main), -(-len(main) // SHARD)
+                ),
+                changes=home.Group(
+                    "changes",
+                    self._newest(newest_changes, WINDOW),
+                    len(changes),
+                    -(-len(changes) // SHARD),
+                ),
                 broken=broken,
                 columns=columns,
             )
@@ -98,7 +115,9 @@ class Lists:
                 self._task(name, records)
                 tick()
         newest = {name: records[-1] for name, records in holders.items()}
-        key = key_of(sorted(f"{n} {len(holders[n])} {r.key} {r.version}" for n, r in newest.items()))
+        key = key_of(
+            sorted(f"{n} {len(holders[n])} {r.key} {r.version}" for n, r in newest.items())
+        )
 
         def write(output: Output) -> None:
             entries = [(n, len(holders[n]), self.summary(r.key)) for n, r in sorted(newest.items())]
@@ -129,10 +148,14 @@ class Lists:
                 found = tasks.rows_of(name, [self.summary(r.key) for r in reversed(part)])
                 tasks.write_shard(output, self.templates, name, number, found, columns)
 
-            self.memo.group(f"{group}/{number}", key_of(columns.key, _versions(part)), self.output, write)
+            self.memo.group(
+                f"{group}/{number}", key_of(columns.key, _versions(part)), self.output, write
+            )
 
         def write_page(output: Output) -> None:
-            tasks.write_page(output, self.templates, name, rows or [], columns, runs=len(records), shards=total)
+            tasks.write_page(
+                output, self.templates, name, rows or [], columns, runs=len(records), shards=total
+            )
 
         self.memo.group(f"{group}/page", key, self.output, write_page)
 
@@ -170,22 +193,37 @@ class Lists:
     def _others(self, good: Sequence[Record], main: Sequence[Record]) -> None:
         wanted = self.templates.settings.reports
         tasks_wanted = {report.task for report in wanted}
-        able = [r for r in main if tasks_wanted.intersection(r.tasks) and not r.live and not r.trimmed]
+        able = [
+            r for r in main if tasks_wanted.intersection(r.tasks) and not r.live and not r.trimmed
+        ]
 
         def write_reports(output: Output) -> None:
             reports.write(output, self.templates, (self.summary(r.key) for r in reversed(able)))
 
-        self.memo.group("reports", key_of(_versions(able[-WINDOW:]), str(bool(wanted))), self.output, write_reports)
+        self.memo.group(
+            "reports",
+            key_of(_versions(able[-WINDOW:]), str(bool(wanted))),
+            self.output,
+            write_reports,
+        )
         newest = good[-WINDOW:]
-        shards = [Urls.runs_data(g, n) for g in ("runs", "changes") for n in range(-(-sum(r.main == (g == "runs") for r in good) // SHARD), 0, -1)]
+        shards = [
+            Urls.runs_data(g, n)
+            for g in ("runs", "changes")
+            for n in range(-(-sum(r.main == (g == "runs") for r in good) // SHARD), 0, -1)
+        ]
 
         def write_feeds(output: Output) -> None:
-            others.write_feeds(output, self.templates, self._newest(newest, 50), self._newest(main, 1))
+            others.write_feeds(
+                output, self.templates, self._newest(newest, 50), self._newest(main, 1)
+            )
 
         def write_fixed(output: Output) -> None:
             others.write_fixed(output, self.templates, shards)
 
-        self.memo.group("feeds", key_of(_versions(newest), _versions(main[-1:])), self.output, write_feeds)
+        self.memo.group(
+            "feeds", key_of(_versions(newest), _versions(main[-1:])), self.output, write_feeds
+        )
         self.memo.group("fixed", key_of(shards), self.output, write_fixed)
 
 

@@ -25,7 +25,9 @@ class Memo:
         self.runs: dict[str, Record] = {}
         self.groups: dict[str, tuple[str, dict[str, str]]] = {}
         self.fresh: dict[str, tuple[str, dict[str, str]]] = {}
-        self.changed: set[str] = set()  # runs that are new, rendered anew or gone since the last save
+        self.changed: set[str] = (
+            set()
+        )  # runs that are new, rendered anew or gone since the last save
         self._load()
 
     def _load(self) -> None:
@@ -33,7 +35,9 @@ class Memo:
             raw = orjson.loads(self.path.read_bytes())
             if raw["site"] != self.site:
                 return
-            self.runs = {key: Record(**{**r, "tasks": tuple(r["tasks"])}) for key, r in raw["runs"].items()}
+            self.runs = {
+                key: Record(**{**r, "tasks": tuple(r["tasks"])}) for key, r in raw["runs"].items()
+            }
             self.groups = {name: (key, files) for name, (key, files) in raw["groups"].items()}
         except FileNotFoundError:
             return
@@ -45,7 +49,11 @@ class Memo:
         """Write the memo for the next build."""
         self.groups = self.fresh
         self.changed = set()
-        raw = {"site": self.site, "runs": {k: asdict(r) for k, r in self.runs.items()}, "groups": self.groups}
+        raw = {
+            "site": self.site,
+            "runs": {k: asdict(r) for k, r in self.runs.items()},
+            "groups": self.groups,
+        }
         replace_file(self.path, orjson.dumps(raw))
 
     def begin(self) -> None:
@@ -64,7 +72,11 @@ class Memo:
 
     def files(self) -> dict[str, str]:
         """Every file of every group with its version."""
-        return {address: version for _, files in self.fresh.values() for address, version in files.items()}
+        return {
+            address: version
+            for _, files in self.fresh.values()
+            for address, version in files.items()
+        }
 
     def forgotten(self) -> set[str]:
         """Files of the last build's groups that this one has no more."""

@@ -61,15 +61,16 @@ def _exporter() -> Any:
     from nbconvert.filters import Highlight2HTML  # noqa: PLC0415
     from traitlets.config import Config  # noqa: PLC0415
 
-    exporter = HTMLExporter(config=Config(), template_name="basic")
-    plain = Highlight2HTML()
+    exporter: Any = HTMLExporter(config=Config(), template_name="basic")  # type: ignore[no-untyped-call]
+    plain: Any = Highlight2HTML()  # type: ignore[no-untyped-call]
 
     @lru_cache(maxsize=4096)
     def highlight(source: str, language: str | None) -> str:
         plain.pygments_lexer = language or "ipython3"
         return str(plain(source))
 
-    exporter.environment.filters["highlight_code"] = lambda source, language=None, metadata=None: highlight(  # noqa: ARG005
-        source, language
-    )
+    def highlight_code(source: str, language: str | None = None, metadata: object = None) -> str:  # noqa: ARG001 - nbconvert's filter has it
+        return highlight(source, language)
+
+    exporter.environment.filters["highlight_code"] = highlight_code
     return exporter

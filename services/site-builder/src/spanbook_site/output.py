@@ -33,7 +33,9 @@ class Output:
         """
         pure = PurePosixPath(address)
         if pure.is_absolute() or ".." in pure.parts or not pure.parts:
-            raise OutputError(f"{address!r} leads out of the site's folder; this is a bug in spanbook-site.")
+            raise OutputError(
+                f"{address!r} leads out of the site's folder; this is a bug in spanbook-site."
+            )
         return self.root / pure
 
     def write(self, address: str, content: bytes | str) -> str:

@@ -39,7 +39,11 @@ def text(data: bytes) -> Preview | None:
         if len(data) <= MAX_BYTES or error.start < len(head) - 4:
             return None
         decoded = head[: error.start].decode("utf-8")
-    note = f"The first {formats.size(MAX_BYTES)} of {formats.size(len(data))}." if len(data) > MAX_BYTES else ""
+    note = (
+        f"The first {formats.size(MAX_BYTES)} of {formats.size(len(data))}."
+        if len(data) > MAX_BYTES
+        else ""
+    )
     return Preview("text", text=formats.visible(decoded, lines=True), note=note)
 
 
@@ -81,7 +85,9 @@ def parquet(data: bytes) -> Preview | None:
         columns = [f"{formats.text(f.name, 60)} ({f.type})" for f in list(schema)[:MAX_COLUMNS]]
         rows: list[list[str]] = []
         if file.num_row_groups and file.metadata.row_group(0).total_byte_size <= MAX_PARQUET:
-            batch = next(file.iter_batches(batch_size=MAX_ROWS, columns=schema.names[:MAX_COLUMNS]), None)
+            batch = next(
+                file.iter_batches(batch_size=MAX_ROWS, columns=schema.names[:MAX_COLUMNS]), None
+            )
             for row in batch.to_pylist() if batch else []:
                 rows.append([formats.number(v) for v in row.values()])
     except (pa.ArrowException, OSError, ValueError, TypeError, UnicodeDecodeError):
@@ -114,6 +120,9 @@ def _value(info: Any) -> list[str]:
     if kind != "tensor_type":
         return [formats.text(info.name, 80), str(kind or "unknown").replace("_type", ""), ""]
     tensor = info.type.tensor_type
-    dims = [d.dim_param or (str(d.dim_value) if d.HasField("dim_value") else "?") for d in tensor.shape.dim]
+    dims = [
+        d.dim_param or (str(d.dim_value) if d.HasField("dim_value") else "?")
+        for d in tensor.shape.dim
+    ]
     name = onnx_.TensorProto.DataType.Name(tensor.elem_type).lower()
     return [formats.text(info.name, 80), name, formats.text(" × ".join(dims) or "scalar", 80)]

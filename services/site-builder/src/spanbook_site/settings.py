@@ -54,7 +54,9 @@ def load(path: Path | None) -> Settings:
     try:
         raw = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise SettingsError(f"The settings file {path} cannot be read: {error.strerror}.") from error
+        raise SettingsError(
+            f"The settings file {path} cannot be read: {error.strerror}."
+        ) from error
     except yaml.YAMLError as error:
         raise SettingsError(f"The settings file {path} is not YAML: {error}") from error
     if raw is None:
@@ -82,7 +84,9 @@ def _settings(raw: Mapping[str, Any], path: Path) -> Settings:
             values[key] = tuple(str(item) for item in _items(value, key, path))
         elif key in ("budget_mb", "max_run_file_mb"):
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise SettingsError(f"{path}: {key} is {value!r}; it should be a number of megabytes, at least 1.")
+                raise SettingsError(
+                    f"{path}: {key} is {value!r}; it should be a number of megabytes, at least 1."
+                )
             values[key] = value
         elif key == "about":
             values[key] = _about(str(value), path)
@@ -102,7 +106,11 @@ def _items(value: object, key: str, path: Path) -> list[Any]:
 
 def _report(item: object, path: Path) -> Report:
     known = {f.name for f in fields(Report)}
-    if not isinstance(item, dict) or not {"title", "task"} <= item.keys() or not item.keys() <= known:
+    if (
+        not isinstance(item, dict)
+        or not {"title", "task"} <= item.keys()
+        or not item.keys() <= known
+    ):
         raise SettingsError(
             f"{path}: a report is {item!r}; it should be like\n"
             "    reports:\n      - {title: Model quality, task: summary, artifact: notebook.ipynb}"
@@ -115,7 +123,9 @@ def _about(name: str, path: Path) -> str:
     try:
         return target.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{path}: about names {name}, which cannot be read: {error}.") from error
+        raise SettingsError(
+            f"{path}: about names {name}, which cannot be read: {error}."
+        ) from error
 
 
 __all__ = ["Report", "Settings", "load"]

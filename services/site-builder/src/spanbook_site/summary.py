@@ -30,8 +30,12 @@ def settled(run: Run) -> Run:
     """A sealed run with no task left open: what was under way when its runner died ended there."""
     if run.seal is None or all(task.result is not None for task in run.tasks):
         return run
-    last = max((t for task in run.tasks for a in task.attempts for t in _times(a)), default=run.start)
-    return replace(run, tasks=tuple(t if t.result is not None else _settled(t, last) for t in run.tasks))
+    last = max(
+        (t for task in run.tasks for a in task.attempts for t in _times(a)), default=run.start
+    )
+    return replace(
+        run, tasks=tuple(t if t.result is not None else _settled(t, last) for t in run.tasks)
+    )
 
 
 def _settled(task: Task, last: int | None) -> Task:
@@ -90,7 +94,7 @@ def _task(task: Task, files: list[Summary]) -> Summary:
         "label": formats.text(task.label, 120),
         "type": str(task.type),
         "state": task.state,
-        "start": _ms(task.start or (final and final.start)),
+        "start": _ms(task.start or (final.start if final else None)),
         "duration": seconds(task.start, task.end),
         "run_duration": run_seconds(final),
         "attempts": len(task.attempts),
@@ -110,7 +114,13 @@ def counts(tasks: Iterable[Task]) -> dict[str, int]:
     for task in tasks:
         state = task.state
         kind = (
-            "ok" if state in GOOD else "skipped" if state in SKIPPED else "open" if state in OPEN else "failed"
+            "ok"
+            if state in GOOD
+            else "skipped"
+            if state in SKIPPED
+            else "open"
+            if state in OPEN
+            else "failed"
         )
         out[kind] += 1
         out["total"] += 1
@@ -132,7 +142,9 @@ def reason(run: Run) -> str:
         return "The runner died: nothing more came, and the run was sealed as far as it got."
     if run.state in GOOD or run.state in OPEN or run.foreign:
         return ""
-    return formats.text(": ".join(x for x in (run.error_type, run.error_message) if x) or run.state, 220)
+    return formats.text(
+        ": ".join(x for x in (run.error_type, run.error_message) if x) or run.state, 220
+    )
 
 
 def error_line(task: Task) -> str:
@@ -190,7 +202,11 @@ def run_seconds(attempt: Attempt | None) -> float | None:
 
 def web(url: str) -> str:
     """The URL if it is one a page may link to, else nothing."""
-    return url if url.startswith(("https://", "http://")) and len(url) <= 2000 and url.isprintable() else ""
+    return (
+        url
+        if url.startswith(("https://", "http://")) and len(url) <= 2000 and url.isprintable()
+        else ""
+    )
 
 
 def _ms(ns: int | None) -> int | None:

@@ -114,14 +114,18 @@ def write(
     for name, schema in SCHEMAS.items():
         table = pa.Table.from_pylist(rows[name], schema=schema)
         if old:
-            kept = old[name].filter(pc.invert(pc.is_in(old[name]["run"], pa.array(sorted(anew), pa.string()))))
+            kept = old[name].filter(
+                pc.invert(pc.is_in(old[name]["run"], pa.array(sorted(anew), pa.string())))
+            )
             table = pa.concat_tables([kept.cast(schema), table])
             rank = pc.index_in(table["run"], pa.array(order, pa.string()))
             table = table.take(pc.sort_indices(pa.table({"rank": rank}), [("rank", "ascending")]))
         _write(output, name, table.combine_chunks(), key)
 
 
-def _rows(runs: Sequence[str], summary: Callable[[str], Summary], main: Sequence[str]) -> dict[str, list[dict[str, Any]]]:
+def _rows(
+    runs: Sequence[str], summary: Callable[[str], Summary], main: Sequence[str]
+) -> dict[str, list[dict[str, Any]]]:
     rows: dict[str, list[dict[str, Any]]] = {name: [] for name in SCHEMAS}
     for run in map(summary, runs):
         counts = run["counts"]
@@ -138,21 +142,38 @@ def _rows(runs: Sequence[str], summary: Callable[[str], Summary], main: Sequence
         )
         _add_recorded(rows, run, {"run": run["id"], "task": None, "name": None, "label": None})
         for task in run["tasks"]:
-            who = {"run": run["id"], "task": task["id"], "name": task["name"], "label": task["label"]}
-            rows["tasks"].append({**{key: task[key] for key in SCHEMAS["tasks"].names if key in task}, **who})
+            who = {
+                "run": run["id"],
+                "task": task["id"],
+                "name": task["name"],
+                "label": task["label"],
+            }
+            rows["tasks"].append(
+                {**{key: task[key] for key in SCHEMAS["tasks"].names if key in task}, **who}
+            )
             _add_recorded(rows, task, who)
     return rows
 
 
-def _add_recorded(rows: dict[str, list[dict[str, Any]]], item: Summary, who: dict[str, Any]) -> None:
+def _add_recorded(
+    rows: dict[str, list[dict[str, Any]]], item: Summary, who: dict[str, Any]
+) -> None:
     for key, (last, low, high, points) in item["metrics"].items():
-        rows["metrics"].append({**who, "key": key, "last": last, "min": low, "max": high, "points": points})
+        rows["metrics"].append(
+            {**who, "key": key, "last": last, "min": low, "max": high, "points": points}
+        )
     for key, value in (item.get("values") or {}).items():
         if isinstance(value, int | float) and not isinstance(value, bool):
-            rows["metrics"].append({**who, "key": key, "last": value, "min": value, "max": value, "points": 1})
+            rows["metrics"].append(
+                {**who, "key": key, "last": value, "min": value, "max": value, "points": 1}
+            )
     for key, value in item["parameters"].items():
-        number = float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
-        rows["parameters"].append({**who, "key": key, "value": None if value is None else str(value), "number": number})
+        number = (
+            float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+        )
+        rows["parameters"].append(
+            {**who, "key": key, "value": None if value is None else str(value), "number": number}
+        )
 
 
 def _read(root: Path, key: str) -> dict[str, Any] | None:
@@ -164,7 +185,9 @@ def _read(root: Path, key: str) -> dict[str, Any] | None:
         except (OSError, pa.ArrowException) as error:
             log.info("data/%s.parquet cannot be built upon: %s", name, error)
             return None
-        if (table.schema.metadata or {}).get(KEY) != key.encode() or table.schema.names != schema.names:
+        if (table.schema.metadata or {}).get(
+            KEY
+        ) != key.encode() or table.schema.names != schema.names:
             return None
         tables[name] = table.replace_schema_metadata(None)
     return tables

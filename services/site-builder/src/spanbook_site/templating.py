@@ -18,24 +18,44 @@ POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; "
     "connect-src 'self'; frame-src 'self'; base-uri 'none'; form-action 'none'"
 )
-MODEL_POLICY = POLICY.replace("script-src 'self'", "script-src 'self' 'wasm-unsafe-eval'") + "; worker-src 'self' blob:"
+MODEL_POLICY = (
+    POLICY.replace("script-src 'self'", "script-src 'self' 'wasm-unsafe-eval'")
+    + "; worker-src 'self' blob:"
+)
 FRAME_POLICY = (
     "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:; "
     "font-src data:; media-src data:; base-uri 'none'; form-action 'none'"
 )
-SCRIPTS = ("core.js", "vendor/uPlot.iife.min.js", "charts.js", "past.js", "rows.js", "table.js", "select.js", "compare.js", "live.js", "import.js")
+SCRIPTS = (
+    "core.js",
+    "vendor/uPlot.iife.min.js",
+    "charts.js",
+    "past.js",
+    "rows.js",
+    "table.js",
+    "select.js",
+    "compare.js",
+    "live.js",
+    "import.js",
+)
 
 
 class Templates:
     """Renders pages; the same input gives the same text."""
 
-    def __init__(self, settings: Settings, version: str, available: frozenset[str] = frozenset()) -> None:
+    def __init__(
+        self, settings: Settings, version: str, available: frozenset[str] = frozenset()
+    ) -> None:
         self.settings = settings
         self.version = version  # of builder and settings: in the address of style and scripts
         self.available = available  # static files that are there
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Templates, (self.settings, self.version, self.available)  # compiled templates stay behind
+        return Templates, (
+            self.settings,
+            self.version,
+            self.available,
+        )  # compiled templates stay behind
 
     @cached_property
     def _environment(self) -> Environment:
@@ -46,7 +66,20 @@ class Templates:
             trim_blocks=True,
             lstrip_blocks=True,
         )
-        for name in ("iso", "when", "exact", "clock", "duration", "size", "number", "text", "visible", "state_word", "plural", "shorten"):
+        for name in (
+            "iso",
+            "when",
+            "exact",
+            "clock",
+            "duration",
+            "size",
+            "number",
+            "text",
+            "visible",
+            "state_word",
+            "plural",
+            "shorten",
+        ):
             environment.filters[name] = getattr(formats, name)
         environment.filters["web"] = web
         environment.filters["script_json"] = script_json
@@ -81,7 +114,9 @@ class Templates:
         template = self._environment.get_template("frame.html")
         inner = html
         if notebook:
-            inner = self._environment.get_template("notebook.html").render(body=Markup(html), title=title)  # noqa: S704 - goes into srcdoc, escaped as a whole
+            inner = self._environment.get_template("notebook.html").render(
+                body=Markup(html), title=title
+            )  # noqa: S704 - goes into srcdoc, escaped as a whole
         return template.render(content=inner, title=title, policy=FRAME_POLICY)
 
     def _scripts(self, kind: str) -> list[str]:

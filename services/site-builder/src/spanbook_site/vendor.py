@@ -68,10 +68,21 @@ def fetch(folder: Path) -> Path:
     for name in LOCK:
         if place != _lock_folder():
             shutil.copy(_lock_folder() / name, place)
-    command = [npm, "ci", "--prefix", str(place), "--omit=dev", "--ignore-scripts", "--no-audit", "--no-fund"]
+    command = [
+        npm,
+        "ci",
+        "--prefix",
+        str(place),
+        "--omit=dev",
+        "--ignore-scripts",
+        "--no-audit",
+        "--no-fund",
+    ]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise VendorError(f"npm could not fetch the browser libraries:\n{done.stderr[-2000:]}")
     if missing := FILES.keys() - found(folder).keys():
-        raise VendorError(f"The packages lack {', '.join(sorted(missing))}: vendor.py and package-lock.json disagree.")
+        raise VendorError(
+            f"The packages lack {', '.join(sorted(missing))}: vendor.py and package-lock.json disagree."
+        )
     return folder

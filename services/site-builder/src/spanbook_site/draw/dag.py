@@ -1,32 +1,21 @@
 """The graph of a run as SVG: laid out by Graphviz, drawn by us, so that it has links and states."""
 
-import re
+import logging
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import lru_cache
 
-import pygraphviz
 from markupsafe import Markup
 from spanbook_runfile import Run, Task
 
 from spanbook_site import formats
 from spanbook_site.draw.folding import Graph, Node, fold
+from spanbook_site.draw.layers import MARGIN, Layout, in_layers
 
 HEIGHT = 40  # of a box, px
 PER_CHAR = 7.1  # of the label font, px; wide enough for every system font
 MAX_CHARS = 30
 POINTS = 72.0  # Graphviz points an inch
-_NUMBER = re.compile(r"-?[\d.]+(?:e[+-]?\d+)?")
-
-
-@dataclass(frozen=True)
-class Layout:
-    """Where things are: node centres and edge paths, in px from the top left."""
-
-    width: float
-    height: float
-    centres: tuple[tuple[float, float], ...]
-    paths: tuple[str, ...]
+log = logging.getLogger("spanbook_site")
 
 
 def dag(run: Run, link: Callable[[Node], str], critical: frozenset[str]) -> Markup | None:
@@ -39,9 +28,9 @@ def dag(run: Run, link: Callable[[Node], str], critical: frozenset[str]) -> Mark
     edges = tuple((index[a], index[b]) for a, b in graph.edges)
     layout = _layout(widths, edges)
     parts = [
-        Markup('<svg class="dag" role="group" aria-label="Task graph" width="{0}" height="{1}" viewBox="0 0 {0} {1}">').format(
-            round(layout.width), round(layout.height)
-        ),
+        Markup(
+            '<svg class="dag" role="group" aria-label="Task graph" width="{0}" height="{1}" viewBox="0 0 {0} {1}">'
+        ).format(round(layout.width), round(layout.height)),
         Markup(
             '<defs><marker id="arrow" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" '
             'orient="auto-start-reverse"><path d="M0 .8 7 4 0 7.2z"/></marker></defs>'
@@ -50,7 +39,9 @@ def dag(run: Run, link: Callable[[Node], str], critical: frozenset[str]) -> Mark
     for (a, b), path in zip(graph.edges, layout.paths, strict=True):
         hot = _touches(graph, index[a], critical) and _touches(graph, index[b], critical)
         parts.append(
-            Markup('<path class="edge{}" d="{}" marker-end="url(#arrow)"/>').format(" critical" if hot else "", path)
+            Markup('<path class="edge{}" d="{}" marker-end="url(#arrow)"/>').format(
+                " critical" if hot else "", path
+            )
         )
     for number, node in enumerate(graph.nodes):
         hot = _touches(graph, number, critical)
@@ -92,7 +83,9 @@ def _detail(node: Node) -> str:
 
 def task_detail(task: Task) -> str:
     """A task's time, and its state where it is not plainly good."""
-    span = formats.duration(None if task.start is None or task.end is None else task.end - task.start)
+    span = formats.duration(
+        None if task.start is None or task.end is None else task.end - task.start
+    )
     state = task.state
     tries = f", {len(task.attempts)} tries" if len(task.attempts) > 1 else ""
     if state == "success":
@@ -108,7 +101,9 @@ def _box(node: Node, centre: tuple[float, float], width: int, href: str, *, hot:
     title = f"{formats.text(node.name, 120)}: {formats.state_word(state)}, {_detail(node)}"
     stack = ""
     if node.folded:
-        stack = Markup('<rect class="shade" x="4" y="4" width="{}" height="{}" rx="6"/>').format(width, HEIGHT)
+        stack = Markup('<rect class="shade" x="4" y="4" width="{}" height="{}" rx="6"/>').format(
+            width, HEIGHT
+        )
     return Markup(
         '<a href="{href}" class="node s-{state}{hot}" id="dag-{key}" data-task="{key}" transform="translate({x} {y})">'
         "<title>{title}</title>{stack}"
@@ -134,7 +129,12 @@ def _box(node: Node, centre: tuple[float, float], width: int, href: str, *, hot:
 
 @lru_cache(maxsize=256)
 def _layout(widths: tuple[int, ...], edges: tuple[tuple[int, int], ...]) -> Layout:
-    """Positions by Graphviz's dot, left to right; the runs of one pipeline share a layout."""
+    """Positions from left to right; the runs of one pipeline share a layout."""
+    try:
+        import pygraphviz  # noqa: PLC0415 - its wheel needs GLib and X11 libraries, which a bare machine lacks
+    except ImportError as error:
+        log.warning("Graphviz cannot be used (%s); graphs are laid out in plain layers.", error)
+        return in_layers(widths, edges, HEIGHT)
     graph = pygraphviz.AGraph(directed=True, strict=False)
     graph.graph_attr.update(rankdir="LR", nodesep="0.22", ranksep="0.5", pad="0", margin="0")
     graph.node_attr.update(shape="box", fixedsize="true", label="", height=str(HEIGHT / POINTS))
@@ -143,19 +143,21 @@ def _layout(widths: tuple[int, ...], edges: tuple[tuple[int, int], ...]) -> Layo
     for number, (a, b) in enumerate(edges):
         graph.add_edge(a, b, key=str(number))
     graph.layout(prog="dot")
-    box = [float(n) for n in _NUMBER.findall(graph.graph_attr["bb"] or "0,0,0,0")]
-    left, bottom, right, top = box
-    margin = 6.0
+    left, bottom, right, top = (float(n) for n in (graph.graph_attr["bb"] or "0,0,0,0").split(","))
 
     def place(x: str, y: str) -> tuple[float, float]:
-        return round(float(x) - left + margin, 1), round(top - float(y) + margin, 1)
+        return round(float(x) - left + MARGIN, 1), round(top - float(y) + MARGIN, 1)
 
     centres = []
     for number in range(len(widths)):
         x, y = graph.get_node(number).attr["pos"].rstrip("!").split(",")
         centres.append(place(x, y))
-    paths = [_path(graph.get_edge(a, b, key=str(n)).attr["pos"], place) for n, (a, b) in enumerate(edges)]
-    return Layout(right - left + 2 * margin + 4, top - bottom + 2 * margin + 4, tuple(centres), tuple(paths))
+    paths = [
+        _path(graph.get_edge(a, b, key=str(n)).attr["pos"], place) for n, (a, b) in enumerate(edges)
+    ]
+    return Layout(
+        right - left + 2 * MARGIN + 4, top - bottom + 2 * MARGIN + 4, tuple(centres), tuple(paths)
+    )
 
 
 def _path(spline: str, place: Callable[[str, str], tuple[float, float]]) -> str:

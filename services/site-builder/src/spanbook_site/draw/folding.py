@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 from spanbook_runfile import Run, Task
 
-FOLD_ABOVE = 8  # runs of one task that are still drawn apart
+ALL_BELOW = 80  # tasks that are all drawn, however many of them are of one name
+FOLD_ABOVE = 8  # runs of one task that are still drawn apart in a larger run
 MAX_NODES = 300  # boxes that a drawing may have
 
 
@@ -53,7 +54,7 @@ def fold(run: Run) -> Graph | None:
     by_name: dict[str, list[Task]] = defaultdict(list)
     for task in run.tasks:
         by_name[task.name].append(task)
-    for limit in (FOLD_ABOVE, 1):
+    for limit in (ALL_BELOW if len(run.tasks) <= ALL_BELOW else FOLD_ABOVE, 1):
         nodes = []
         for tasks in by_name.values():
             nodes += [Node(tuple(tasks))] if len(tasks) > limit else [Node((t,)) for t in tasks]

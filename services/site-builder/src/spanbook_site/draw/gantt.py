@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from spanbook_runfile import Attempt, Run, Task
 
 from spanbook_site import formats
-from spanbook_site.draw.folding import FOLD_ABOVE
+from spanbook_site.draw.folding import ALL_BELOW, FOLD_ABOVE
 
 MAX_ROWS = 250
 _STEPS = [
@@ -51,8 +51,8 @@ class Row:
 
     @property
     def note_left(self) -> bool:
-        """Whether the note goes left of its place, for want of room: a letter takes about 0.8 %."""
-        return self.note_x + 0.8 * len(self.note) > 100
+        """Whether the note goes left of its place, for want of room: a letter takes about 0.7 %."""
+        return self.note_x + 0.7 * len(self.note) > 100
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ class _Axis:
     def __init__(self, start: int, end: int) -> None:
         self.start = start
         self.span = max(end - start, 1_000_000)
-        self.scale = 93.0  # per cent: the rest is for the notes behind the last bars
+        self.scale = 86.0  # per cent: the rest is for the notes behind the last bars
 
     def x(self, time: int) -> float:
         return round(min(max((time - self.start) / self.span * self.scale, 0), self.scale), 3)
@@ -82,7 +82,9 @@ class _Axis:
 
 def gantt(run: Run, critical: frozenset[str]) -> Gantt | None:
     """The chart of a run; None where nothing has a time."""
-    times = [t for task in run.tasks for a in task.attempts for t in (a.queued, a.start, a.end) if t]
+    times = [
+        t for task in run.tasks for a in task.attempts for t in (a.queued, a.start, a.end) if t
+    ]
     times += [t for t in (run.start, run.end) if t]
     if not times or not run.tasks:
         return None
@@ -93,7 +95,7 @@ def gantt(run: Run, critical: frozenset[str]) -> Gantt | None:
         by_name[task.name].append(task)
     rows: list[tuple[int, int, Row]] = []
     for tasks in by_name.values():
-        if len(tasks) > FOLD_ABOVE:
+        if len(tasks) > FOLD_ABOVE and len(run.tasks) > ALL_BELOW:
             rows.append((_begin(tasks, end), tasks[0].index, _group(tasks, axis, end, critical)))
         else:
             rows += [(_begin([t], end), t.index, _row(t, axis, end, critical)) for t in tasks]
@@ -114,7 +116,8 @@ def ticks(span: int, scale: float = 100.0) -> tuple[tuple[float, str], ...]:
     """At most nine ticks from 0, at round steps, labelled as time since the start."""
     step = next((s for s in _STEPS if span / s <= 8), _STEPS[-1])
     return tuple(
-        (round(n * step / span * scale, 3), _tick(n * step, step)) for n in range(min(span // step, 12) + 1)
+        (round(n * step / span * scale, 3), _tick(n * step, step))
+        for n in range(min(span // step, 12) + 1)
     )
 
 
@@ -171,9 +174,23 @@ def _bars(attempt: Attempt, axis: _Axis, now: int) -> list[Bar]:
     name = f"try {attempt.number}"
     out = []
     if queued and start and start > queued:
-        out.append(axis.bar(queued, start, "wait", f"{name}: waited {formats.duration(start - queued)} for a worker"))
+        out.append(
+            axis.bar(
+                queued,
+                start,
+                "wait",
+                f"{name}: waited {formats.duration(start - queued)} for a worker",
+            )
+        )
     if start and running and running > start:
-        out.append(axis.bar(start, running, "startup", f"{name}: started up in {formats.duration(running - start)}"))
+        out.append(
+            axis.bar(
+                start,
+                running,
+                "startup",
+                f"{name}: started up in {formats.duration(running - start)}",
+            )
+        )
     begin = running or start
     if begin:
         state = attempt.result or "running"
@@ -184,7 +201,10 @@ def _bars(attempt: Attempt, axis: _Axis, now: int) -> list[Bar]:
 
 def _group(tasks: Sequence[Task], axis: _Axis, now: int, critical: frozenset[str]) -> Row:
     spans = [
-        (a.running or a.start or now, a.end or now) for t in tasks for a in t.attempts if a.running or a.start
+        (a.running or a.start or now, a.end or now)
+        for t in tasks
+        for a in t.attempts
+        if a.running or a.start
     ]
     area, most = _at_work(spans, axis)
     bad = sum(t.state in ("failure", "error", "timeout", "cancellation") for t in tasks)
@@ -200,7 +220,9 @@ def _at_work(spans: Sequence[tuple[int, int]], axis: _Axis) -> tuple[str, int]:
         return "", 0
     columns = 200
     counts = [0] * (columns + 1)
-    changes = sorted([(s, 1) for s, _ in spans] + [(e, -1) for _, e in spans], key=lambda c: (c[0], c[1]))
+    changes = sorted(
+        [(s, 1) for s, _ in spans] + [(e, -1) for _, e in spans], key=lambda c: (c[0], c[1])
+    )
     level = most = 0
     position = 0
     for time, change in changes:

@@ -8,7 +8,9 @@ from markupsafe import Markup
 MAX_POINTS = 300
 
 
-def spark(values: Sequence[float | None], *, label: str, width: int = 120, height: int = 28) -> Markup:
+def spark(
+    values: Sequence[float | None], *, label: str, width: int = 120, height: int = 28
+) -> Markup:
     """A line through the finite values, the last one dotted; empty where there are fewer than two."""
     points = _points(list(enumerate(values)), width, height, pad=3)
     if len(points) < 2:
@@ -20,7 +22,9 @@ def spark(values: Sequence[float | None], *, label: str, width: int = 120, heigh
     ).format(w=width, h=height, label=label, points=_text(points), x=x, y=y)
 
 
-def area(pairs: Sequence[tuple[float, float | None]], *, label: str, top: float | None = None) -> Markup:
+def area(
+    pairs: Sequence[tuple[float, float | None]], *, label: str, top: float | None = None
+) -> Markup:
     """A filled line that stretches to any width; the axis starts at 0."""
     points = _points([(x, y) for x, y in pairs], 1000, 100, pad=0, low=0.0, high=top)
     if len(points) < 2:
@@ -53,7 +57,9 @@ def _points(
     return [
         (
             round(pad + (x - x0) / ((x1 - x0) or 1) * (width - 2 * pad), 1),
-            round(height - pad - ((y - y0) / (y1 - y0) if y1 > y0 else 0.5) * (height - 2 * pad), 1),
+            round(
+                height - pad - ((y - y0) / (y1 - y0) if y1 > y0 else 0.5) * (height - 2 * pad), 1
+            ),
         )
         for x, y in kept
     ]

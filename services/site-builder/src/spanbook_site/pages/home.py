@@ -73,11 +73,32 @@ def write_shard(
         shards=total,
     )
     output.write(address, page)
-    data = [[run["id"], values(run, chosen), templates.macro("_runs.html", "run_row", Urls.HOME, run, chosen)] for run in shown]
-    output.write_data(Urls.runs_data(group, number), {"version": 1, "keys": [*KEYS, *chosen], "rows": data})
+    data = [
+        [
+            run["id"],
+            values(run, chosen),
+            templates.macro("_runs.html", "run_row", Urls.HOME, run, chosen),
+        ]
+        for run in shown
+    ]
+    output.write_data(
+        Urls.runs_data(group, number), {"version": 1, "keys": [*KEYS, *chosen], "rows": data}
+    )
 
 
-KEYS = ("state", "title", "start", "duration", "failed", "trigger", "pipeline", "branch", "change", "commit", "actor")
+KEYS = (
+    "state",
+    "title",
+    "start",
+    "duration",
+    "failed",
+    "trigger",
+    "pipeline",
+    "branch",
+    "change",
+    "commit",
+    "actor",
+)
 
 
 def values(run: Summary, chosen: Sequence[str]) -> list[Any]:
@@ -110,7 +131,10 @@ def write_home(
     """The home page."""
     settings = templates.settings
     rows = [with_shown(run, columns, settings) for run in main.newest[:ROWS]]
-    change_rows = [with_shown(run, columns, settings) for run in changes.newest[: CHANGE_ROWS if main.total else ROWS]]
+    change_rows = [
+        with_shown(run, columns, settings)
+        for run in changes.newest[: CHANGE_ROWS if main.total else ROWS]
+    ]
     page = templates.page(
         "home.html",
         Urls.HOME,
@@ -126,7 +150,9 @@ def write_home(
         shards=_shards(main),
         change_shards=_shards(changes),
         older=Urls.history(main.name, main.shards) if main.total > len(rows) else "",
-        older_changes=Urls.history(changes.name, changes.shards) if changes.total > len(change_rows) else "",
+        older_changes=Urls.history(changes.name, changes.shards)
+        if changes.total > len(change_rows)
+        else "",
         broken=[{"name": r.name, "reason": r.broken, "address": Urls.run(r.key)} for r in broken],
         strip=_strip(main.newest or changes.newest),
         stale=_schedule(main.newest),
@@ -165,13 +191,21 @@ def _strip(newest: Sequence[Summary]) -> dict[str, Any] | None:
         height = max(4, min((run["duration"] or 0) / top, 1) * 44)
         label = f"{formats.state_word(run['state'])}, {formats.seconds(run['duration'])}, {formats.when((run['start'] or 0) * 1_000_000)}"
         bars.append(
-            Markup('<a href="{}"><title>{}</title><rect class="s-{}" x="{:.3f}%" width="{:.3f}%" y="{:.1f}" height="{:.1f}" rx="1.5"/></a>').format(
-                urls.to(Urls.run(run["id"])), label, run["state"], number * width, width * 0.8, 46 - height, height
+            Markup(
+                '<a href="{}"><title>{}</title><rect class="s-{}" x="{:.3f}%" width="{:.3f}%" y="{:.1f}" height="{:.1f}" rx="1.5"/></a>'
+            ).format(
+                urls.to(Urls.run(run["id"])),
+                label,
+                run["state"],
+                number * width,
+                width * 0.8,
+                46 - height,
+                height,
             )
         )
-    svg = Markup('<svg class="strip" width="100%" height="48" role="group" aria-label="Duration and result of the last {} runs, oldest first">{}</svg>').format(
-        len(done), Markup("").join(bars)
-    )
+    svg = Markup(
+        '<svg class="strip" width="100%" height="48" role="group" aria-label="Duration and result of the last {} runs, oldest first">{}</svg>'
+    ).format(len(done), Markup("").join(bars))
     rate = f"{len(good)} of {len(done)}" if len(done) < 20 else f"{len(good) / len(done):.0%}"
     return {
         "svg": svg,

@@ -18,7 +18,9 @@ ATOM = "http://www.w3.org/2005/Atom"
 _COLOURS = {"success": "brightgreen", "running": "blue", "skip": "lightgrey"}
 
 
-def write_feeds(output: Output, templates: Templates, newest: Sequence[Summary], newest_main: Sequence[Summary]) -> None:
+def write_feeds(
+    output: Output, templates: Templates, newest: Sequence[Summary], newest_main: Sequence[Summary]
+) -> None:
     """The Atom feed of the newest runs, and the badge of the newest main run."""
     output.write(Urls.FEED, _feed(templates, newest))
     state = newest_main[0]["state"] if newest_main else "no runs"
@@ -60,7 +62,8 @@ def _feed(templates: Templates, newest: Sequence[Summary]) -> bytes:
         add(entry, "link", rel="alternate", type="text/html", href=link)
         counts = run["counts"]
         add(entry, "summary", run["reason"] or f"{counts['ok']} of {counts['total']} tasks ok")
-    return b'<?xml version="1.0" encoding="utf-8"?>\n' + ET.tostring(feed, encoding="utf-8") + b"\n"
+    body: bytes = ET.tostring(feed, encoding="utf-8")
+    return b'<?xml version="1.0" encoding="utf-8"?>\n' + body + b"\n"
 
 
 def _rfc3339(ms: int) -> str:
@@ -69,9 +72,16 @@ def _rfc3339(ms: int) -> str:
 
 def write_fixed(output: Output, templates: Templates, shards: Sequence[str]) -> None:
     """Compare, About and the page for addresses that are not there."""
-    output.write(Urls.COMPARE, templates.page("compare.html", Urls.COMPARE, kind="compare", title="Compare", shards=shards))
+    output.write(
+        Urls.COMPARE,
+        templates.page(
+            "compare.html", Urls.COMPARE, kind="compare", title="Compare", shards=shards
+        ),
+    )
     about = templates.settings.about
     body = Markup(MarkdownIt("js-default").render(about)) if about else ""  # noqa: S704 - js-default passes no HTML through
-    output.write(Urls.ABOUT, templates.page("about.html", Urls.ABOUT, kind="about", title="About", body=body))
+    output.write(
+        Urls.ABOUT, templates.page("about.html", Urls.ABOUT, kind="about", title="About", body=body)
+    )
     page = templates.page("not_found.html", Urls.NOT_FOUND, kind="not-found", title="Not found")
     output.write(Urls.NOT_FOUND, page)

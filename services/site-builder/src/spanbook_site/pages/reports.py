@@ -29,10 +29,18 @@ def write(output: Output, templates: Templates, newest: Iterable[Summary]) -> No
     for report in wanted:
         address = Urls.report(report.slug)
         page = templates.page(
-            "report.html", address, kind="report", title=report.title, report=report, hit=found.get(report.slug), reports=wanted
+            "report.html",
+            address,
+            kind="report",
+            title=report.title,
+            report=report,
+            hit=found.get(report.slug),
+            reports=wanted,
         )
         output.write(address, page)
-    page = templates.page("reports.html", Urls.REPORTS, kind="report", title="Reports", reports=wanted, found=found)
+    page = templates.page(
+        "reports.html", Urls.REPORTS, kind="report", title="Reports", reports=wanted, found=found
+    )
     output.write(Urls.REPORTS, page)
 
 

@@ -94,9 +94,9 @@ class RunPages:
         return TaskRow(
             task=task,
             page=self.page_of(task),
-            wait=_between(final and final.queued, final and final.start),
-            startup=_between(final and final.start, final and final.running),
-            time=_between(begin, final and final.end),
+            wait=_between(final.queued, final.start) if final else None,
+            startup=_between(final.start, final.running) if final else None,
+            time=_between(begin, final.end) if final else None,
             error=summary.error_line(task) if task.state != "skip" else "",
             cause=cause.title if cause else "",
             critical=task.id in self.critical,
@@ -114,7 +114,9 @@ class RunPages:
                 self.files[task.id] = self._written(f"{top}/tasks/{task.id}", kept)
 
     def _written(self, folder: str, artifacts: Any) -> list[SiteFile]:
-        return FileWriter(self.output, self.templates, folder, trimmed=self.trimmed).write_all(artifacts)
+        return FileWriter(self.output, self.templates, folder, trimmed=self.trimmed).write_all(
+            artifacts
+        )
 
     def _write_task_list(self, rows: list[TaskRow], short: Summary) -> None:
         address = Urls.run_tasks(self.run.id)
@@ -132,7 +134,9 @@ class RunPages:
         )
 
     def _write_extras(self, short: Summary) -> None:
-        part = lambda name: Urls.run_part(self.run.id, name)  # noqa: E731
+        def part(name: str) -> str:
+            return Urls.run_part(self.run.id, name)
+
         self.output.write_json(part("summary.json"), short)
         self.output.write(part("dag.mmd"), mermaid.dag(self.run))
         self.output.write(part("gantt.mmd"), mermaid.gantt(self.run))
@@ -176,7 +180,8 @@ class RunPages:
                 gantt=gantt(run, critical),
                 shown_tasks=_shown(list(rows.values())),
                 metrics=self._metrics(),
-                figures=[(f, None) for f in self.files[""] if f.image] + [x for x in task_files if x[0].image],
+                figures=[(f, None) for f in self.files[""] if f.image]
+                + [x for x in task_files if x[0].image],
                 panels=self._panels(),
                 run_files=self.files[""],
                 task_files=task_files,
@@ -187,7 +192,9 @@ class RunPages:
 
     def _metrics(self) -> dict[str, Any]:
         """Last values of every task side by side; the columns that most tasks have come first."""
-        owners: list[tuple[str, Task | None, Any]] = [(t.title, t, t.final) for t in self.tasks if t.final]
+        owners: list[tuple[str, Task | None, Any]] = [
+            (t.title, t, t.final) for t in self.tasks if t.final
+        ]
         owners.insert(0, ("the run", None, self.run))
         owners = [o for o in owners if _numbers(o[2])]
         seen: dict[str, int] = {}
@@ -213,7 +220,13 @@ class RunPages:
             errors = [e for a in task.attempts[-1:] for e in a.exceptions]
             bad = task.state not in ("success", "skip")
             panels.append(
-                {"task": task, "lines": lines[-TAIL:], "total": len(lines), "errors": errors[-3:], "open": bad}
+                {
+                    "task": task,
+                    "lines": lines[-TAIL:],
+                    "total": len(lines),
+                    "errors": errors[-3:],
+                    "open": bad,
+                }
             )
         return panels
 
@@ -224,7 +237,11 @@ def _between(start: int | None, end: int | None) -> int | None:
 
 def _numbers(recorded: Any) -> dict[str, float]:
     """The last value of each metric, and the logged values that are numbers."""
-    plain = {k: v for k, v in recorded.values.items() if isinstance(v, int | float) and not isinstance(v, bool)}
+    plain = {
+        k: v
+        for k, v in recorded.values.items()
+        if isinstance(v, int | float) and not isinstance(v, bool)
+    }
     return plain | {key: metric.last for key, metric in recorded.metrics.items()}
 
 
@@ -260,20 +277,24 @@ def seal_notes(run: Run) -> list[str]:
             if b > a
         ]
         if lost:
-            notes.append(f"It is not complete: {', '.join(lost)} did not come before it was sealed ({seal.reason}).")
+            notes.append(
+                f"It is not complete: {', '.join(lost)} did not come before it was sealed ({seal.reason})."
+            )
     if run.state == "interrupted":
-        notes.append("The runner never said that the run ended; it was sealed because nothing more came.")
+        notes.append(
+            "The runner never said that the run ended; it was sealed because nothing more came."
+        )
     return notes
 
 
 def limits_of(task: Task) -> dict[str, Any]:
     """What the task was allowed, as its facts list has it."""
-    timeout, retries = task.attributes.get(names.TASK_TIMEOUT), task.attributes.get(names.TASK_RETRIES)
+    timeout = task.attributes.get(names.TASK_TIMEOUT)
+    retries = task.attributes.get(names.TASK_RETRIES)
     cpus = task.attributes.get(names.TASK_CPUS)
-    number: Callable[[object], bool] = lambda v: isinstance(v, int | float) and not isinstance(v, bool)  # noqa: E731
-    finite = number(timeout) and 0 < timeout < 1e9  # type: ignore[operator]
+    limited = isinstance(timeout, int | float) and 0 < timeout < 1e9
     return {
-        "timeout": formats.duration(round(timeout * formats.NS)) if finite else "",  # type: ignore[operator]
+        "timeout": formats.seconds(timeout) if isinstance(timeout, int | float) and limited else "",
         "tries": retries + 1 if isinstance(retries, int) and 0 < retries < 1000 else 0,
-        "cpus": cpus if number(cpus) else None,
+        "cpus": cpus if isinstance(cpus, int | float) else None,
     }

@@ -17,10 +17,25 @@ if TYPE_CHECKING:
 SHOWN_LINES = 1_000
 CHART_POINTS = 1_000
 TABLE_POINTS = 100
-LESS = ("loss", "error", "err", "mse", "mae", "rmse", "perplexity", "time", "duration", "seconds", "latency", "misses")
+LESS = (
+    "loss",
+    "error",
+    "err",
+    "mse",
+    "mae",
+    "rmse",
+    "perplexity",
+    "time",
+    "duration",
+    "seconds",
+    "latency",
+    "misses",
+)
 
 
-def write_task_page(pages: "RunPages", task: Task, row: "TaskRow", short: Summary, downstream: Sequence[Task]) -> None:
+def write_task_page(
+    pages: "RunPages", task: Task, row: "TaskRow", short: Summary, downstream: Sequence[Task]
+) -> None:
     """Write a task's page and its logs."""
     from spanbook_site.pages.run import limits_of  # noqa: PLC0415 - the two pages share their rows
 
@@ -55,7 +70,8 @@ def write_task_page(pages: "RunPages", task: Task, row: "TaskRow", short: Summar
             metrics=metrics,
             charts=[m for m in metrics if m["points"] > 1],
             figures=[f for f in files if f.image],
-            frames=[f for f in files if f.view and f.is_notebook] + [f for f in files if f.view and not f.is_notebook],
+            frames=[f for f in files if f.view and f.is_notebook]
+            + [f for f in files if f.view and not f.is_notebook],
             files=files,
             attempts=[_attempt(pages, task, a) for a in task.attempts[-50:]],
             history=Urls.task_history(task.name),
@@ -102,7 +118,11 @@ def _metric(metric: Metric, minimize: Sequence[str]) -> dict[str, Any]:
         "best": best,
         "best_step": None if where is None or metric.steps[where] is None else metric.steps[where],
         "points": points,
-        "spark": lines.spark(metric.values, label=f"{formats.text(metric.key, 60)}, {points} points") if points > 1 else "",
+        "spark": lines.spark(
+            metric.values, label=f"{formats.text(metric.key, 60)}, {points} points"
+        )
+        if points > 1
+        else "",
         "chart": {
             "kind": "line",
             "x": {"label": "step" if None not in metric.steps else "point", "type": "number"},
@@ -120,7 +140,9 @@ def _metric(metric: Metric, minimize: Sequence[str]) -> dict[str, Any]:
 
 
 def _steps(metric: Metric) -> list[int]:
-    return [i if s is None else max(min(s, 1 << 53), -(1 << 53)) for i, s in enumerate(metric.steps)]
+    return [
+        i if s is None else max(min(s, 1 << 53), -(1 << 53)) for i, s in enumerate(metric.steps)
+    ]
 
 
 def _thin(count: int, most: int) -> list[int]:
@@ -134,11 +156,16 @@ def _attempt(pages: "RunPages", task: Task, attempt: Attempt) -> dict[str, Any]:
     log = ""
     if len(attempt.logs) > SHOWN_LINES and not pages.trimmed:
         log = Urls.task_run_part(pages.run.id, task.id, f"log-{attempt.number}.txt")
-        text = "\n".join(f"{formats.iso(line.time)} {line.stream} {line.text}" for line in attempt.logs)
+        text = "\n".join(
+            f"{formats.iso(line.time)} {line.stream} {line.text}" for line in attempt.logs
+        )
         pages.output.write(log, text + "\n")
     zero = attempt.usage[0].time if attempt.usage else 0
     cpu = [((u.time - zero) / formats.NS, u.cpu) for u in attempt.usage]
-    memory = [((u.time - zero) / formats.NS, None if u.memory is None else float(u.memory)) for u in attempt.usage]
+    memory = [
+        ((u.time - zero) / formats.NS, None if u.memory is None else float(u.memory))
+        for u in attempt.usage
+    ]
     return {
         "data": attempt,
         "state": attempt.result or "running",

@@ -56,7 +56,9 @@ class Columns:
 
 def rows_of(name: str, newest: Sequence[Summary]) -> list[Row]:
     """Every run of a task in these runs."""
-    return [Row(run, t, numbers.of_task(t)) for run in newest for t in run["tasks"] if t["name"] == name]
+    return [
+        Row(run, t, numbers.of_task(t)) for run in newest for t in run["tasks"] if t["name"] == name
+    ]
 
 
 def columns(rows: Sequence[Row]) -> Columns:
@@ -66,30 +68,63 @@ def columns(rows: Sequence[Row]) -> Columns:
     return Columns(tuple(parameters[:MAX_COLUMNS]), tuple(metrics[:MAX_COLUMNS]))
 
 
-def write_shard(output: Output, templates: Templates, name: str, number: int, rows: Sequence[Row], columns: Columns) -> None:
+def write_shard(
+    output: Output,
+    templates: Templates,
+    name: str,
+    number: int,
+    rows: Sequence[Row],
+    columns: Columns,
+) -> None:
     """One shard of a task's table."""
     page = Urls.task(name)
-    data = [[row.id, _values(row, columns), templates.macro("_experiment.html", "task_row", page, row, columns)] for row in rows]
+    data = [
+        [
+            row.id,
+            _values(row, columns),
+            templates.macro("_experiment.html", "task_row", page, row, columns),
+        ]
+        for row in rows
+    ]
     keys = ["state", "run", "label", "start", "duration", *columns.parameters, *columns.metrics]
     output.write_data(Urls.task_data(name, number), {"version": 1, "keys": keys, "rows": data})
 
 
 def _values(row: Row, columns: Columns) -> list[Any]:
     start = row.run["start"]
-    fixed = [row.task["state"], row.what, row.task["label"], None if start is None else start / 1000, row.task["run_duration"]]
+    fixed = [
+        row.task["state"],
+        row.what,
+        row.task["label"],
+        None if start is None else start / 1000,
+        row.task["run_duration"],
+    ]
     parameters = [row.task["parameters"].get(key) for key in columns.parameters]
     return fixed + parameters + [row.numbers.get(key) for key in columns.metrics]
 
 
 def write_page(
-    output: Output, templates: Templates, name: str, rows: Sequence[Row], columns: Columns, *, runs: int, shards: int
+    output: Output,
+    templates: Templates,
+    name: str,
+    rows: Sequence[Row],
+    columns: Columns,
+    *,
+    runs: int,
+    shards: int,
 ) -> None:
     """The task's page, and the data of its run-time history."""
     address = Urls.task(name)
     history = _over_time("run time (s)", rows, lambda row: row.task["run_duration"], Urls(address))
-    from_root = _over_time("run time (s)", rows, lambda row: row.task["run_duration"], Urls(Urls.HOME))
+    from_root = _over_time(
+        "run time (s)", rows, lambda row: row.task["run_duration"], Urls(Urls.HOME)
+    )
     output.write_data(Urls.task_history(name), from_root)
-    constant = [key for key in columns.parameters if len({str(r.task["parameters"].get(key)) for r in rows}) == 1]
+    constant = [
+        key
+        for key in columns.parameters
+        if len({str(r.task["parameters"].get(key)) for r in rows}) == 1
+    ]
     output.write(
         address,
         templates.page(
@@ -121,9 +156,16 @@ def charts(rows: Sequence[Row], columns: Columns, urls: Urls) -> list[tuple[str,
     runs = {row.run["id"] for row in rows}
     if len(runs) > 1:
         for metric in columns.metrics[:CHARTS]:
-            out.append((f"{metric} over time", _over_time(metric, rows, lambda row, m=metric: row.numbers.get(m), urls)))
+            out.append(
+                (
+                    f"{metric} over time",
+                    _over_time(metric, rows, lambda row, m=metric: row.numbers.get(m), urls),
+                )
+            )
     if varying and columns.metrics and len(rows) > 2:
-        out.append(("Parameters and metrics", _parallel(rows, varying[:5], columns.metrics[:4], urls)))
+        out.append(
+            ("Parameters and metrics", _parallel(rows, varying[:5], columns.metrics[:4], urls))
+        )
     return out
 
 
@@ -137,7 +179,9 @@ def _number(value: Any) -> float | None:
 
 
 def _scatter(metric: str, parameter: str, rows: Sequence[Row], urls: Urls) -> dict[str, Any]:
-    points = [(_number(r.task["parameters"].get(parameter)), r.numbers.get(metric), r) for r in rows]
+    points = [
+        (_number(r.task["parameters"].get(parameter)), r.numbers.get(metric), r) for r in rows
+    ]
     kept = [(x, y, r) for x, y, r in points if x is not None and y is not None]
     return {
         "kind": "scatter",
@@ -159,7 +203,9 @@ def _over_time(label: str, rows: Sequence[Row], value: Any, urls: Urls) -> dict[
     for row in reversed(rows):
         y = value(row)
         if y is not None and row.run["start"]:
-            series.setdefault(row.task["label"] or row.task["name"], []).append((row.run["start"] / 1000, y, row))
+            series.setdefault(row.task["label"] or row.task["name"], []).append(
+                (row.run["start"] / 1000, y, row)
+            )
     return {
         "kind": "trend",
         "x": {"label": "run", "type": "time"},
@@ -176,7 +222,9 @@ def _over_time(label: str, rows: Sequence[Row], value: Any, urls: Urls) -> dict[
     }
 
 
-def _parallel(rows: Sequence[Row], parameters: Sequence[str], metrics: Sequence[str], urls: Urls) -> dict[str, Any]:
+def _parallel(
+    rows: Sequence[Row], parameters: Sequence[str], metrics: Sequence[str], urls: Urls
+) -> dict[str, Any]:
     return {
         "kind": "parallel",
         "axes": [{"label": key, "type": "number"} for key in (*parameters, *metrics)],
@@ -184,19 +232,24 @@ def _parallel(rows: Sequence[Row], parameters: Sequence[str], metrics: Sequence[
             {
                 "label": title(row.task),
                 "href": urls.to(row.page),
-                "values": [row.task["parameters"].get(k) for k in parameters] + [row.numbers.get(k) for k in metrics],
+                "values": [row.task["parameters"].get(k) for k in parameters]
+                + [row.numbers.get(k) for k in metrics],
             }
             for row in rows[:ROWS]
         ],
     }
 
 
-def write_index(output: Output, templates: Templates, entries: Sequence[tuple[str, int, Summary]]) -> None:
+def write_index(
+    output: Output, templates: Templates, entries: Sequence[tuple[str, int, Summary]]
+) -> None:
     """The list of all tasks."""
     shown = []
     for name, runs, newest in entries:
         found = [t for t in newest["tasks"] if t["name"] == name]
         worst = next((t for t in found if t["state"] != "success"), found[0] if found else None)
-        shown.append({"name": name, "runs": runs, "newest": newest, "task": worst, "count": len(found)})
+        shown.append(
+            {"name": name, "runs": runs, "newest": newest, "task": worst, "count": len(found)}
+        )
     page = templates.page("tasks.html", Urls.TASKS, kind="tasks", title="Tasks", entries=shown)
     output.write(Urls.TASKS, page)

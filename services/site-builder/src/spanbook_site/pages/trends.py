@@ -63,24 +63,30 @@ class Series:
             return None
         biggest = max(range(len(steps)), key=steps.__getitem__)
         usual = statistics.median(steps)
-        return self.points[biggest + 1] if steps[biggest] > MOVED * usual and steps[biggest] > 0 else None
+        return (
+            self.points[biggest + 1]
+            if steps[biggest] > MOVED * usual and steps[biggest] > 0
+            else None
+        )
 
     @property
     def spark(self) -> Markup:
         """A small line of it."""
-        return lines.spark([p.value for p in self.points], label=f"{len(self.points)} runs", width=160)
+        return lines.spark(
+            [p.value for p in self.points], label=f"{len(self.points)} runs", width=160
+        )
 
 
 def collect(newest: Sequence[Summary], minimize: Sequence[str]) -> list[Series]:
-    """All series of these runs, tasks in their order."""
+    """All series of these runs, in the order of the newest run's tasks."""
     found: dict[tuple[str, str, str], list[Point]] = {}
-    for run in reversed(newest):
+    for run in newest:
         for task in run["tasks"]:
             for metric, value in numbers.of_task(task).items():
                 key = (task["name"], task["label"], metric)
                 found.setdefault(key, []).append(Point(run, task["id"], value))
     return [
-        Series(task, label, metric, tuple(points), less_is_better(metric, minimize))
+        Series(task, label, metric, tuple(reversed(points)), less_is_better(metric, minimize))
         for (task, label, metric), points in list(found.items())[:MAX_SERIES]
     ]
 
@@ -93,9 +99,18 @@ def write(output: Output, templates: Templates, newest: Sequence[Summary]) -> No
         by_task.setdefault(one.task, []).append(one)
     for task, some in by_task.items():
         address = Urls.trend(task)
-        page = templates.page("trend.html", address, kind="trends", title=f"Trends of {task}", task=task, charts=_charts(some, Urls(address)))
+        page = templates.page(
+            "trend.html",
+            address,
+            kind="trends",
+            title=f"Trends of {task}",
+            task=task,
+            charts=_charts(some, Urls(address)),
+        )
         output.write(address, page)
-    overview = templates.page("trends.html", Urls.TRENDS, kind="trends", title="Trends", by_task=by_task, runs=len(newest))
+    overview = templates.page(
+        "trends.html", Urls.TRENDS, kind="trends", title="Trends", by_task=by_task, runs=len(newest)
+    )
     output.write(Urls.TRENDS, overview)
 
 
@@ -112,7 +127,13 @@ def _chart(metric: str, series: Sequence[Series], urls: Urls) -> dict[str, Any]:
         point = one.moved
         if point and point.run["start"]:
             what = point.run["commit_title"] or formats.when(point.run["start"] * 1_000_000)
-            marks.append({"x": point.run["start"] / 1000, "label": f"moved by {what}", "href": urls.to(Urls.run(point.run["id"]))})
+            marks.append(
+                {
+                    "x": point.run["start"] / 1000,
+                    "label": f"moved by {what}",
+                    "href": urls.to(Urls.run(point.run["id"])),
+                }
+            )
     return {
         "kind": "trend",
         "x": {"label": "run", "type": "time"},
