@@ -61,9 +61,9 @@
 
   // -- drawing ----------------------------------------------------------------------------------------------------
   class Chart {
-    constructor(figure) {
+    constructor(figure, spec) {
       this.figure = figure;
-      this.spec = specOf(figure);
+      this.spec = spec;
       this.plot = null;
       this.holder = element("div", { class: `chart ${this.spec.kind}` });
       figure.querySelector("figcaption").after(this.holder);
@@ -201,7 +201,7 @@
     point(event) {
       const near = this.nearest(event);
       this.tip.hidden = !near;
-      this.plot.over.classList.toggle("pointing", Boolean(near && near.href));
+      this.holder.classList.toggle("pointing", Boolean(near && near.href));
       if (!near) return;
       const { spec, shape } = this;
       const x = shape.categories ? shape.categories[near.x] : spec.x.type === "time" ? spanbook.when(near.x) : number(near.x);
@@ -237,11 +237,13 @@
   }
 
   function parallel(figure, spec) {
-    const [width, height, top, side] = [Math.max(480, spec.axes.length * 130), 280, 40, 60];
+    const holder = element("div", { class: "chart scroll" });
+    figure.querySelector("figcaption").after(holder);
+    const [width, height, top, side] = [Math.max(holder.clientWidth, spec.axes.length * 110), 280, 40, 70];
     const step = (width - 2 * side) / Math.max(1, spec.axes.length - 1);
     const scales = spec.axes.map((axis, index) => scaleOf(axis, index, spec.rows));
     const y = (place) => top + (1 - place) * (height - 2 * top);
-    const chart = svg("svg", { class: "parallel", viewBox: `0 0 ${width} ${height}`, role: "group", "aria-label": "Parallel coordinates" });
+    const chart = svg("svg", { class: "parallel", width, height, role: "group", "aria-label": "Parallel coordinates" });
     for (const row of spec.rows) {
       const path = row.values
         .map((value, index) => (value === null || value === undefined ? null : `${side + index * step},${y(scales[index].at(value)).toFixed(1)}`))
@@ -268,7 +270,7 @@
         words(height - top + 18, scales[index].ends[1], "end"),
       );
     });
-    figure.querySelector("figcaption").after(element("div", { class: "chart scroll" }, chart));
+    holder.append(chart);
   }
 
   // Drawn when they come into sight: a page may have many.
@@ -277,17 +279,16 @@
       for (const { target, isIntersecting } of entries) {
         if (!isIntersecting) continue;
         sight.unobserve(target);
-        new Chart(target);
+        const spec = specOf(target);
+        if (spec.kind === "parallel") parallel(target, spec);
+        else if (window.uPlot) new Chart(target, spec);
       }
     },
     { rootMargin: "300px" },
   );
 
   spanbook.enhance("figure[data-chart]", (figure) => {
-    const json = figure.querySelector("script[type='application/json']");
     if (!figure.querySelector("figcaption")) figure.prepend(element("figcaption"));
-    const spec = json && JSON.parse(json.textContent);
-    if (spec && spec.kind === "parallel") parallel(figure, spec);
-    else if (window.uPlot) sight.observe(figure);
+    sight.observe(figure);
   });
 })(window.spanbook);

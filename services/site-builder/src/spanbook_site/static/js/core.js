@@ -116,7 +116,7 @@ window.spanbook = window.spanbook || {};
 
   // -- times ---------------------------------------------------------------------------------------------------
   const UNITS = [["year", 31557600], ["month", 2629800], ["day", 86400], ["hour", 3600], ["minute", 60]];
-  const words = new Intl.RelativeTimeFormat("en", { numeric: "auto", style: "short" });
+  const words = new Intl.RelativeTimeFormat("en", { numeric: "auto" });
 
   spanbook.relative = function (date, now = Date.now()) {
     const seconds = (date.getTime() - now) / 1000;
@@ -163,7 +163,7 @@ window.spanbook = window.spanbook || {};
     } catch {
       // no clipboard without a secure context, such as file:// in some browsers
     }
-    const field = spanbook.element("textarea", { readonly: true, class: "offscreen" }, text);
+    const field = spanbook.element("textarea", { readonly: true, class: "sr" }, text);
     document.body.append(field);
     field.select();
     const copied = document.execCommand("copy");

@@ -1,0 +1,103 @@
+"""Small things on every page: theme, times, copying, selection, charts."""
+
+import re
+
+from playwright.sync_api import Page, expect
+
+from .conftest import Samples
+
+
+def test_theme_is_chosen_and_remembered(page: Page, base: str, samples: Samples) -> None:
+    """The button goes from the system's theme to light, dark and back, on all pages."""
+    page.emulate_media(color_scheme="light")
+    page.goto(f"{base}index.html")
+    light = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    page.locator("[data-theme-toggle]").click()
+    page.locator("[data-theme-toggle]").click()
+    dark = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert dark != light
+    page.goto(base + samples.run("ok"))
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == dark
+    page.locator("[data-theme-toggle]").click()
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == light
+
+
+def test_times_are_relative_with_the_exact_one_behind(
+    page: Page, base: str, samples: Samples
+) -> None:
+    """A time reads as people say it; its title has it to the second."""
+    page.clock.set_fixed_time("2026-09-21T15:13:20Z")
+    page.goto(base + samples.run("ok"))
+    time = page.locator("#facts time").first
+    expect(time).to_have_text("1 hour ago")
+    expect(time).to_have_attribute("title", re.compile(r"2026-09-21.*14:13"))
+
+
+def test_click_on_a_node_selects_its_task(page: Page, base: str, samples: Samples) -> None:
+    """A node of the graph selects its task everywhere, shows its log, and is in the address."""
+    page.goto(base + samples.run("ok"))
+    task = page.locator("[data-task-panel]").first.get_attribute("data-task-panel")
+    page.locator(f"svg.dag [data-task='{task}']").click()
+    expect(page.locator(f"svg.dag [data-task='{task}']")).to_have_class(re.compile("selected"))
+    expect(page.locator(f"#gantt [data-task='{task}']")).to_have_class(re.compile("selected"))
+    expect(page.locator("[data-task-panel]:visible")).to_have_count(1)
+    assert f"task={task}" in page.url
+    page.keyboard.press("Escape")
+    assert page.locator("[data-task-panel]:visible").count() > 1
+    assert "task=" not in page.url
+
+
+def test_selection_comes_with_the_address(page: Page, base: str, samples: Samples) -> None:
+    """A link to a selected task opens with it selected; Enter then follows its link."""
+    page.goto(base + samples.run("ok"))
+    task = page.locator("[data-task-panel]").first.get_attribute("data-task-panel")
+    page.goto("about:blank")
+    page.goto(f"{base}{samples.run('ok')}#task={task}")
+    node = page.locator(f"svg.dag [data-task='{task}']")
+    expect(node).to_have_class(re.compile("selected"))
+    node.focus()
+    page.keyboard.press("Enter")
+    page.wait_for_url(re.compile(f"tasks/{task}/index.html"))
+
+
+def test_histories_are_drawn_and_can_be_read(page: Page, base: str, samples: Samples) -> None:
+    """A metric with steps is a chart, whose numbers stand in a table beside it."""
+    page.goto(base + samples.task("ok", "train_model"))
+    figure = page.locator("figure[data-chart]").first
+    figure.scroll_into_view_if_needed()
+    expect(figure.locator("canvas")).to_have_attribute("aria-hidden", "true")
+    drawn = figure.locator("canvas").evaluate(
+        "c => c.getContext('2d').getImageData(0, 0, c.width, c.height).data.some(v => v > 0)"
+    )
+    assert drawn
+    figure.locator("summary").click()
+    expect(figure.locator("tbody tr")).to_have_count(20)
+
+
+def test_point_of_a_chart_leads_to_its_run(page: Page, base: str, samples: Samples) -> None:
+    """A point says which run it is, and a click opens it."""
+    page.goto(f"{base}tasks/train_model/index.html")
+    figure = page.locator("figure[data-chart]").first
+    figure.scroll_into_view_if_needed()
+    over = figure.locator(".u-over")
+    expect(over).to_be_visible()
+    box = over.bounding_box()
+    assert box
+    for step in range(0, int(box["width"]), 4):
+        for high in range(4, int(box["height"]), 20):
+            page.mouse.move(box["x"] + step, box["y"] + high)
+            if figure.locator(".chart.pointing").count():
+                expect(figure.locator(".tip")).to_be_visible()
+                page.mouse.click(box["x"] + step, box["y"] + high)
+                page.wait_for_url(re.compile("/runs/[0-9a-f]{32}/"))
+                return
+    raise AssertionError("no point could be found")
+
+
+def test_lines_of_parallel_coordinates_are_links(page: Page, base: str) -> None:
+    """Each run is a line over parameters and metrics, and a link to the run."""
+    page.goto(f"{base}tasks/train_model/index.html")
+    page.locator("figure.full").scroll_into_view_if_needed()
+    lines = page.locator("svg.parallel a")
+    expect(lines.first).to_have_attribute("href", re.compile(r"^\.\./\.\./runs/"))
+    assert "nr_train_images" in (lines.first.locator("title").text_content() or "")
