@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import pytest
-
 from spanbook_runfile import LiveJournal, Run, parse_run, read_journal, samples
 from spanbook_runfile.journal import MAGIC, frame
 from spanbook_runfile.samples import golden

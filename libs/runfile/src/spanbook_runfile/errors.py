@@ -11,3 +11,19 @@ class NotARunFileError(RunFileError):
 
 class TooLargeError(RunFileError):
     """The input is over a size limit that the caller set."""
+
+
+class NoSuchRunError(RunFileError):
+    """What was named is no run file that can be found, or not one alone."""
+
+
+class SealedAlreadyError(RunFileError):
+    """The run has a run file already; it is never rewritten."""
+
+
+class FolderInUseError(RunFileError):
+    """The folder to write to holds something already."""
+
+
+class ReplayError(RunFileError):
+    """The other end did not take what was sent."""
