@@ -64,7 +64,7 @@ def _seal(content: bytes, whole: Object, path: Path) -> Iterator[Finding]:
     if note.get("format") != names.FORMAT_VERSION:
         yield Finding(False, f"The format {str(note.get('format'))[:20]} is not known here.")
     if note.get("reason") not in list(SealReason):
-        yield Finding(False, f"The reason {str(note.get('reason'))[:40]!r} is not known.")
+        yield Finding(False, f"The reason {str(note.get('reason'))[:40]!r} is none known.")
 
 
 def _completeness(whole: Object, run: Run) -> Iterator[Finding]:
