@@ -100,10 +100,9 @@
       this.plot.over.append(this.tip);
       this.plot.over.addEventListener("pointermove", (event) => this.point(event));
       this.plot.over.addEventListener("pointerleave", () => (this.tip.hidden = true));
-      this.plot.over.addEventListener("click", (event) => {
-        const near = this.nearest(event);
-        if (near && near.href) location.href = near.href;
-      });
+      // not "click": uPlot takes that one for the end of a zoom
+      this.plot.over.addEventListener("pointerdown", (event) => (this.pressed = event));
+      this.plot.over.addEventListener("pointerup", (event) => this.release(event));
     }
 
     options() {
@@ -196,6 +195,12 @@
         if (distance < least) [best, least] = [{ ...point, left: x, top: y }, distance];
       }
       return best;
+    }
+
+    release(event) {
+      const moved = this.pressed ? Math.hypot(event.clientX - this.pressed.clientX, event.clientY - this.pressed.clientY) : NEAR;
+      const near = moved < 4 && event.button === 0 ? this.nearest(event) : null;
+      if (near && near.href) location.href = near.href;
     }
 
     point(event) {
