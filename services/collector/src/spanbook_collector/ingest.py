@@ -80,6 +80,8 @@ class Ingest:
         )
         taken: list[tuple[Piece, Target]] = []
         for piece in routed.pieces:
+            await self.runs.recall(piece.owner)
+        for piece in routed.pieces:
             try:
                 target = self.runs.target(piece)
             except Busy:

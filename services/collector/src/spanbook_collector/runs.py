@@ -13,6 +13,7 @@ from spanbook_runfile.names import SealReason
 from spanbook_collector.disk import Disk
 from spanbook_collector.errors import Busy
 from spanbook_collector.journals import Committer, Journal
+from spanbook_collector.recall import tally_of
 from spanbook_collector.route import Owner, Piece, instance_run_id
 from spanbook_collector.seals import AlreadySealed, Sealer, SealFailed
 from spanbook_collector.settings import Settings
@@ -91,6 +92,15 @@ class Runs:
                 return run_id
             number += 1
 
+    async def recall(self, owner: Owner) -> None:
+        """Learn what a run's sealed file holds, where an earlier collector sealed it."""
+        run_id = owner.id
+        if owner.instance or run_id in self.in_progress or run_id in self._sealed:
+            return
+        path = self._run_file(run_id)
+        if path.exists():
+            self._remember(run_id, await asyncio.to_thread(tally_of, path))
+
     def target(self, piece: Piece) -> Target | None:
         """Where a piece goes; None where a sealed run has all of it.
 
@@ -134,7 +144,10 @@ class Runs:
         return self.late[run_id]
 
     def _is_sealed(self, run_id: str) -> bool:
-        return run_id in self._sealed or (self.settings.runs / f"{run_id}.json").exists()
+        return run_id in self._sealed or self._run_file(run_id).exists()
+
+    def _run_file(self, run_id: str) -> Path:
+        return self.settings.runs / f"{run_id}.json"
 
     def arrived(self, run: RunInProgress, pieces: list[Piece]) -> None:
         """Count what is now on disk, and seal the run if that was all of it."""
@@ -169,7 +182,7 @@ class Runs:
     async def _seal(self, run: RunInProgress, reason: SealReason) -> None:
         try:
             await self.sealer.seal(run.journal.path, run.id, reason)
-            self._remember(run)
+            self._remember(run.id, run.tally)
             await self.committer.retire(run.journal, remove=True)
         except AlreadySealed:
             await self._set_aside(run)
@@ -183,8 +196,8 @@ class Runs:
             return
         self.in_progress.pop(run.id, None)
 
-    def _remember(self, run: RunInProgress) -> None:
-        self._sealed[run.id] = run.tally
+    def _remember(self, run_id: str, tally: Tally) -> None:
+        self._sealed[run_id] = tally
         if len(self._sealed) > _REMEMBERED_RUNS:
             self._sealed.popitem(last=False)
 
