@@ -55,6 +55,7 @@ TASK_SOURCE: Final = "spanbook.task.source"  # file the task's code comes from
 TASK_CPUS: Final = "spanbook.task.cpus"  # double
 TASK_TIMEOUT: Final = "spanbook.task.timeout"  # double, seconds
 TASK_RETRIES: Final = "spanbook.task.retries"  # int
+TASK_REUSED_FROM: Final = "spanbook.task.reused_from"  # run id: the value is of that run (--from)
 ATTEMPT_NUMBER: Final = "spanbook.attempt.number"  # int, from 1
 ATTEMPT_RESULT: Final = "spanbook.attempt.result"  # Result
 ATTEMPT_QUEUED: Final = "spanbook.attempt.queued_time_unix_nano"  # int: given to the scheduler
