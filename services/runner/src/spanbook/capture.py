@@ -74,6 +74,12 @@ class Lines:
         if rest:
             self._line(rest)
 
+    def cut(self) -> None:
+        """Record the last line as far as it came, less what could be the beginning of a secret."""
+        rest = self._emitter.masked(self._rest)
+        self._rest = rest[: max(0, len(rest) - self._emitter.masker.longest)]
+        self.close()
+
     @staticmethod
     def _fold(text: str) -> str:
         """What a terminal would still show of a line: the text behind the last carriage return."""
@@ -88,12 +94,12 @@ class Lines:
         if len(line) <= MAX_LINE:
             self._emitter.line(self._stream, line)
             return
-        line = self._emitter.masker.text(line)
+        line = self._emitter.masked(line)
         for start in range(0, len(line), MAX_LINE):
             self._emitter.line(self._stream, line[start : start + MAX_LINE])
 
     def _split(self) -> None:
-        rest = self._emitter.masker.text(self._rest)
+        rest = self._emitter.masked(self._rest)
         held = min(self._emitter.masker.longest, MAX_LINE // 2)
         while len(rest) > MAX_LINE + held:
             self._emitter.line(self._stream, rest[:MAX_LINE])
@@ -130,7 +136,7 @@ class Output:
         self._left -= min(self._left, len(text))
         self._emitter.line(
             "log",
-            text if len(text) <= MAX_LINE else self._emitter.masker.text(text)[:MAX_LINE] + " …",
+            text if len(text) <= MAX_LINE else self._emitter.masked(text)[:MAX_LINE] + " …",
             at=int(record.created * 1e9),
             severity=next((n for level, n in _SEVERITIES if record.levelno >= level), 5),
             severity_text=record.levelname,
@@ -182,7 +188,7 @@ class Output:
     def _whole_lines(self, pieces: list[tuple[Stream, str]]) -> list[tuple[Stream, str]]:
         """The pieces without each stream's first line, which may begin within a secret."""
         for stream, lines in self._lines.items():
-            lines.close()
+            lines.cut()
             for index, (owner, text) in enumerate(pieces):
                 if owner != stream:
                     continue

@@ -202,6 +202,11 @@ class Emitter:
             self.flush()
             self._send(batch)
 
+    def masked(self, text: str) -> str:
+        """Text without secrets, for those who cut it before they record it."""
+        self.masker.refresh()
+        return self.masker.text(text)
+
     def flush(self) -> None:
         """Send all that waits."""
         with self._send_lock:

@@ -21,6 +21,7 @@ from jupyter_client.kernelspec import KernelSpec
 from jupyter_client.manager import AsyncKernelManager
 from jupyter_client.provisioning.provisioner_base import KernelProvisionerBase
 
+from spanbook import usage
 from spanbook.errors import KernelError
 from spanbook.kernelhost import Request
 from spanbook.warm import HOST_VARIABLE, KernelHost
@@ -32,7 +33,9 @@ END_SECONDS: Final = 2.0  # half of it to end by itself, half after SIGTERM; the
 @cache
 def _own_host() -> KernelHost:
     """This worker's own host, where the driver started none on this machine."""
-    return KernelHost()
+    host = KernelHost()
+    usage.leaving_out(host.pid)
+    return host
 
 
 def _connect() -> socket.socket:
@@ -160,7 +163,7 @@ class _Provisioner(KernelProvisionerBase):
 class _KernelClient(AsyncKernelClient):
     """Jupyter's client, which is content when the kernel answers on both channels."""
 
-    async def _async_wait_for_ready(self, timeout: float | None = None) -> None:
+    async def _async_wait_for_ready(self, timeout: float | None = None) -> None:  # noqa: ASYNC109
         deadline = time.monotonic() + (timeout or START_SECONDS)
         while True:
             self.kernel_info()

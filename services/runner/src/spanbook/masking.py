@@ -136,13 +136,17 @@ def _forms(secret: str) -> Iterable[str]:
         yield quote(text, errors="surrogateescape")
         yield quote_plus(text, errors="surrogateescape")
         yield repr(text)[1:-1]
-        yield json.dumps(text)[1:-1]
-        yield (escaped := json.dumps(text, ensure_ascii=False)[1:-1])
-        yield json.dumps(escaped, ensure_ascii=False)[1:-1]  # JSON in a notebook's JSON
+        for once in _json_forms(text):
+            yield once
+            yield from _json_forms(once)  # JSON in a notebook's JSON
     raw = secret.encode("utf-8", "surrogateescape")
     if len(raw) >= 6:
         yield from _base64_forms(raw)
         yield from _base64_forms(secret.strip().encode("utf-8", "surrogateescape"))
+
+
+def _json_forms(text: str) -> Iterable[str]:
+    return {json.dumps(text, ensure_ascii=ascii_only)[1:-1] for ascii_only in (True, False)}
 
 
 def _base64_forms(raw: bytes) -> Iterable[str]:

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 FIRST_SECONDS: Final = 0.3  # an attempt shorter than this has no sample, and pays for none
 INTERVAL: Final = 1.0
 
-_others: set[int] = set()  # process ids that belong to the attempt but are no children of ours
+_others: set[int] = set()  # processes that belong to the attempt but are no children of ours
+_standing: set[int] = set()  # children of ours that serve all attempts
 
 
 @contextlib.contextmanager
@@ -42,11 +43,15 @@ def including(pid: int) -> Iterator[None]:
         _others.discard(pid)
 
 
+def leaving_out(pid: int) -> None:
+    """Do not count a child that serves all attempts of this process."""
+    _standing.add(pid)
+
+
 class _Sampler:
     def __init__(self, emitter: "Emitter", interval: float) -> None:
         self._emitter = emitter
         self._interval = interval
-        self._started = time.time()
         self._last = time.monotonic()
         self._cpu = _own_cpu()
         self._due = self._last + min(FIRST_SECONDS, interval)
@@ -69,7 +74,7 @@ class _Sampler:
         with self._lock:
             if self._ended:
                 return
-            cpu, memory = _measure(self._started)
+            cpu, memory = _measure()
             now = time.monotonic()
             # CPU of a process that ended unseen is missing: better none than a negative figure.
             used = max(0.0, cpu - self._cpu) / max(now - self._last, 1e-3)
@@ -83,19 +88,14 @@ def _own_cpu() -> float:
     return sum(os.times()[:4])
 
 
-def _measure(since: float) -> tuple[float, int]:
-    """CPU seconds and resident bytes of this process and all that was started for the attempt.
-
-    What was started before it (``since``, seconds since the epoch) serves other attempts too, and
-    is left out.
-    """
+def _measure() -> tuple[float, int]:
+    """CPU seconds and resident bytes of this process and all that it started for the attempt."""
     own = psutil.Process()
     cpu, memory = _own_cpu(), own.memory_info().rss
     for process in _started_for_it(own):
         with contextlib.suppress(psutil.Error), process.oneshot():
-            if process.create_time() >= since - 0.05:
-                cpu += sum(process.cpu_times()[:4])
-                memory += process.memory_info().rss
+            cpu += sum(process.cpu_times()[:4])
+            memory += process.memory_info().rss
     return cpu, memory
 
 
@@ -105,4 +105,4 @@ def _started_for_it(own: psutil.Process) -> set[psutil.Process]:
         with contextlib.suppress(psutil.Error):
             other = psutil.Process(pid)
             found |= {other, *other.children(recursive=True)}
-    return found
+    return {process for process in found if process.pid not in _standing}

@@ -99,6 +99,11 @@ class KernelHost:
             os.close(owner)
 
     @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid
+
+    @property
     def alive(self) -> bool:
         """Whether the host still serves."""
         return self._process.poll() is None
