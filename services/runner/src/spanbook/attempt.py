@@ -67,7 +67,7 @@ def run_python(spec: AttemptSpec, emitter: "Emitter", control: Control) -> Any: 
 
 def call(function: Callable[..., Any], arguments: Mapping[str, Any]) -> Any:
     """Call a function with arguments by the names of its parameters, whatever their kinds."""
-    bound = inspect.BoundArguments(_signature(function), dict(arguments))  # type: ignore[arg-type]
+    bound = inspect.BoundArguments(_signature(function), dict(arguments))
     return function(*bound.args, **bound.kwargs)
 
 

@@ -1,6 +1,7 @@
 """Ray: one started here for this run, or a cluster by its address."""
 
 import contextlib
+import logging
 import shutil
 import sys
 import tempfile
@@ -11,8 +12,12 @@ from typing import Any
 
 import ray
 
-from spanbook.errors import UsageError
+from spanbook.errors import ServiceError, UsageError
+from spanbook.lean import lean_ray
 from spanbook.settings import Settings
+
+
+_RAY: Any = ray  # half of it is without types
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +41,7 @@ def cluster(settings: Settings, root: Path) -> Iterator[Cluster]:
     if settings.ray_address:
         _connect(settings.ray_address, root)
         try:
-            yield Cluster(ray.util.get_node_ip_address(), _cpus(), local=False)
+            yield Cluster(str(_RAY.util.get_node_ip_address()), _cpus(), local=False)
         finally:
             ray.shutdown()
         return
@@ -51,20 +56,30 @@ def cluster(settings: Settings, root: Path) -> Iterator[Cluster]:
 def _start(settings: Settings) -> Path:
     # Sockets lie in it, whose paths may have 107 characters only: not the system's long TMPDIR.
     parent = "/tmp" if sys.platform == "darwin" else None  # noqa: S108
-    folder = Path(tempfile.mkdtemp(prefix="spanbook-", dir=parent))
-    try:
-        ray.init(
-            address="local",
-            num_cpus=settings.cpus or None,
-            include_dashboard=False,
-            log_to_driver=False,
-            logging_level="error",
-            _temp_dir=str(folder),
-        )
-    except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
-        raise
-    return folder
+    for attempt in (1, 2):  # on a machine that is very busy Ray's own time limits may pass
+        folder = Path(tempfile.mkdtemp(prefix="spanbook-", dir=parent))
+        try:
+            with lean_ray():
+                ray.init(
+                    address="local",
+                    num_cpus=settings.cpus or None,
+                    include_dashboard=False,
+                    log_to_driver=False,
+                    logging_level=logging.ERROR,
+                    _temp_dir=str(folder),
+                )
+        except Exception as error:
+            ray.shutdown()
+            shutil.rmtree(folder, ignore_errors=True)
+            if attempt == 2:
+                raise ServiceError(f"Ray does not start on this machine: {error}") from error
+        except BaseException:
+            ray.shutdown()
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+        else:
+            return folder
+    raise AssertionError("unreachable")
 
 
 def _connect(address: str, root: Path) -> None:
@@ -72,7 +87,7 @@ def _connect(address: str, root: Path) -> None:
         ray.init(
             address=address,
             log_to_driver=False,
-            logging_level="error",
+            logging_level=logging.ERROR,
             runtime_env={
                 "working_dir": str(root),
                 "excludes": ["pipeline-outputs", ".git", ".venv"],
@@ -87,5 +102,5 @@ def _connect(address: str, root: Path) -> None:
 
 
 def _cpus() -> float:
-    resources: dict[str, Any] = ray.cluster_resources()
+    resources: dict[str, Any] = _RAY.cluster_resources()
     return float(resources.get("CPU", 1.0))

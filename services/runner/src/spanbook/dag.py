@@ -362,6 +362,35 @@ def handles_in(value: Any) -> Iterator[Handle]:
             yield from handles_in(part)
 
 
+def tasks_behind(node: Node) -> Iterator[TaskNode]:
+    """The tasks whose values a node stands for, as far as is known by now."""
+    if isinstance(node, TaskNode):
+        yield node
+    elif isinstance(node, ItemNode) and node.origin is not None:
+        yield from tasks_behind(node.origin)
+    elif isinstance(node, EitherNode):
+        for handle in node.choices:
+            yield from tasks_behind(handle.node)
+    elif isinstance(node, MapNode):
+        handles = node.sources.values() if node.results is None else handles_in(node.results)
+        for other in dict.fromkeys(handle.node for handle in handles):
+            yield from tasks_behind(other)
+
+
+def upstream(node: TaskNode) -> list[tuple[TaskNode, str]]:
+    """The tasks whose values a task uses, as far as is known by now, and the arguments they go to."""
+    found: dict[tuple[TaskNode, str], None] = {}
+    for handle, argument in zip(node.handles, node.slot_arguments, strict=True):
+        for up in tasks_behind(handle.node):
+            found[up, argument] = None
+    known = {up for up, _ in found}
+    for condition in node.conditions:
+        for up in tasks_behind(condition.handle.node):
+            if up not in known:
+                found[up, ""] = None
+    return list(found)
+
+
 def fill(value: Any, values: Sequence[Any]) -> Any:
     """``value`` with each slot replaced by the upstream value that it stands for.
 

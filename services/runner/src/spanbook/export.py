@@ -28,7 +28,7 @@ from spanbook_runfile.journal import Signal
 from spanbook.errors import UsageError
 
 DEFAULT_ENDPOINT = {"grpc": "http://127.0.0.1:4317", "http/protobuf": "http://127.0.0.1:4318"}
-_REQUESTS = {
+_REQUESTS: dict[Signal, Any] = {
     Signal.TRACES: ExportTraceServiceRequest,
     Signal.LOGS: ExportLogsServiceRequest,
     Signal.METRICS: ExportMetricsServiceRequest,
@@ -96,8 +96,9 @@ class _Ready(OTLPExporterMixin[Any, Any, Any, Any]):
         return 1
 
     def _initialize_channel_and_stub(self) -> None:
-        super()._initialize_channel_and_stub()
-        send = self._client.Export
+        super()._initialize_channel_and_stub()  # type: ignore[no-untyped-call]
+        client: Any = self._client
+        send = client.Export
 
         def export(**kwargs: Any) -> Any:
             self.refusal = None
@@ -107,7 +108,7 @@ class _Ready(OTLPExporterMixin[Any, Any, Any, Any]):
                 self.refusal = error
                 raise
 
-        self._client.Export = export
+        client.Export = export
 
 
 class _ReadySpans(_Ready, GrpcSpans):
@@ -154,7 +155,7 @@ class _Http:
             fixed = {"OTEL_EXPORTER_OTLP_ENDPOINT", f"OTEL_EXPORTER_OTLP_{signal.upper()}_ENDPOINT"}
             return None if fixed & os.environ.keys() else f"{endpoint}/v1/{signal}"
 
-        self._exporters = {
+        self._exporters: dict[Signal, Any] = {
             Signal.TRACES: HttpSpans(at("traces")),
             Signal.LOGS: HttpLogs(at("logs")),
             Signal.METRICS: HttpMetrics(at("metrics")),

@@ -61,7 +61,8 @@ class Killer:
         """Have a warden ready on a node where a kill may be needed soon."""
         if node != self._home and node not in self._wardens:
             strategy = NodeAffinitySchedulingStrategy(node, soft=False)
-            self._wardens[node] = _Warden.options(scheduling_strategy=strategy).remote()
+            warden: Any = _Warden
+            self._wardens[node] = warden.options(scheduling_strategy=strategy).remote()
 
     def kill(self, node: str, pid: int | None, span_id: str) -> None:
         """Kill an attempt's processes; on another node this does not wait."""

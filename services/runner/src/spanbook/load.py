@@ -141,12 +141,19 @@ def _choose(module: ModuleType, wanted: str, target: str) -> Pipeline[..., Any]:
             f"{target} has no pipeline: decorate the function that calls your tasks with @pipeline "
             "(from spanbook import pipeline)."
         )
-    if len(own) == 1:
-        return next(iter(own.values()))
-    stem = "main" if "main" in own else module.__name__.rpartition(".")[2]
-    for name in (stem, Path(target).name, "pipeline"):
-        if name in own:
-            return own[name]
+    outer = [p for p in own.values() if not any(_uses(q, p) for q in own.values())]
+    if len(outer) == 1:
+        return outer[0]
+    stem = Path(target).name.removesuffix(".py")
+    named = [p for p in outer if p.name in (stem, module.__name__.rpartition(".")[2], "main")]
+    if len(named) == 1:
+        return named[0]
     raise PipelineError(
-        f"{target} has {len(own)} pipelines: {', '.join(own)}. Name one: {module.__name__}:{next(iter(own))}"
+        f"{target} has {len(own)} pipelines: {', '.join(own)}. Name one: "
+        f"{module.__name__}:{next(iter(own))}"
     )
+
+
+def _uses(outer: Pipeline[..., Any], inner: Pipeline[..., Any]) -> bool:
+    """Whether one pipeline of a module calls another, by its name."""
+    return outer is not inner and inner.function.__name__ in outer.function.__code__.co_names

@@ -90,7 +90,7 @@ class Relay:
         self._key = secrets.token_bytes(32)
         self._receive = receive
         self._listener = Listener((host, 0))
-        self.address = Address(host, self._listener.address[1], self._key)  # type: ignore[arg-type]
+        self.address = Address(host, self._listener.address[1], self._key)
         self._lock = threading.Condition()
         self._counts: dict[str, int] = {}
         self._lines: dict[str, Connection] = {}

@@ -71,6 +71,7 @@ def task_ended(
     cause: TaskNode | None = None,
     error_type: str = "",
     error: str = "",
+    reused_from: str = "",
 ) -> None:
     """Record the span of a task; ``cause`` is the task at fault where this one was skipped."""
     links = [
@@ -86,7 +87,12 @@ def task_ended(
         name=node.task.name,
         start=start,
         end=time.time_ns(),
-        attrs=_facts(node) | {names.TASK_RESULT: result, names.ERROR_TYPE: error_type or None},
+        attrs=_facts(node)
+        | {
+            names.TASK_RESULT: result,
+            names.ERROR_TYPE: error_type or None,
+            names.TASK_REUSED_FROM: reused_from or None,
+        },
         links=links,
         error=None if good else error or error_type or str(result),
     )

@@ -21,6 +21,7 @@ from spanbook.export import exporter
 from spanbook.load import Found
 from spanbook.masking import Masker
 from spanbook.recorder import Recorder
+from spanbook.rerun import Part
 from spanbook.schedule import Listener, Schedule, State
 from spanbook.settings import Settings
 from spanbook.spool import Spool
@@ -68,6 +69,7 @@ def execute(
     settings: Settings,
     view: View,
     run_id: str = "",
+    part: Part | None = None,
 ) -> Finished:
     """Run a graph and record it.
 
@@ -89,7 +91,7 @@ def execute(
         make = partial(
             Dispatcher, recorder, host=where.host, cpus=where.cpus, limits=settings.limits
         )
-        schedule = Schedule(graph, recorder, view, make)
+        schedule = Schedule(graph, recorder, view, make, part)
         with _signals(schedule):
             result = schedule.run()
             recorder.end(

@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from spanbook.dag import Graph
 from spanbook.errors import ServiceError, UsageError
 from spanbook.settings import Settings
 
@@ -44,6 +45,19 @@ def _add_options(run: argparse.ArgumentParser) -> None:
     what.add_argument("--params", type=Path, metavar="FILE", help="a YAML file of parameters")
     what.add_argument(
         "--dry-run", action="store_true", help="show the DAG, as text and Mermaid, and run nothing"
+    )
+    what.add_argument(
+        "--from",
+        dest="earlier",
+        metavar="RUN_ID",
+        help="run again what failed or was skipped in that run (id or run file); the other tasks' values come from it where they were kept",
+    )
+    what.add_argument(
+        "--only",
+        action="append",
+        default=[],
+        metavar="TASK",
+        help="run this task (repeat for more), and what it needs",
     )
     where = run.add_argument_group("where")
     where.add_argument(
@@ -148,6 +162,12 @@ def run_command(options: argparse.Namespace) -> int:
     found = find_pipeline(options.pipeline)
     parameters = resolve(found.pipeline, flags=options.param, file=options.params, env=os.environ)
     graph = found.pipeline.build(parameters)
+    if options.dry_run:
+        from spanbook import plan  # noqa: PLC0415
+
+        print(f"{plan.as_text(graph)}\n\n{plan.as_mermaid(graph)}")
+        return 0
+    part = _part(options, settings, graph)
     with _services(options, settings) as running:
         if running is not None:
             running.lead_here()
@@ -157,7 +177,7 @@ def run_command(options: argparse.Namespace) -> int:
         from spanbook.terminal import PlainView, summary, undelivered  # noqa: PLC0415
 
         run_id = new_run_id()
-        finished = execute(found, graph, parameters, settings, PlainView(), run_id)
+        finished = execute(found, graph, parameters, settings, PlainView(), run_id, part)
         url = f"{settings.site_url.rstrip('/')}/runs/{run_id}/index.html"
         summary(finished, sys.stdout)
         if finished.spool is not None:
@@ -172,6 +192,16 @@ def run_command(options: argparse.Namespace) -> int:
                 print(f"spanbook: {error}", file=sys.stderr)
         sys.stdout.flush()
     return 0 if finished.ok else 1
+
+
+def _part(options: argparse.Namespace, settings: Settings, graph: Graph) -> Any:
+    if not options.earlier and not options.only:
+        return None
+    from spanbook.rerun import load_run, plan_part  # noqa: PLC0415
+
+    runs = settings.outputs / "runs"
+    earlier = load_run(options.earlier, runs) if options.earlier else None
+    return plan_part(graph, earlier, options.only, runs, lambda text: print(text, flush=True))
 
 
 def _services(options: argparse.Namespace, settings: Settings) -> AbstractContextManager[Any]:

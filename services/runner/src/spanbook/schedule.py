@@ -4,6 +4,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, Protocol
 
 import ray
@@ -21,10 +22,13 @@ from spanbook.dag import (
     TaskNode,
     fill,
     handles_in,
+    tasks_behind,
+    upstream,
 )
 from spanbook.dispatch import Dispatcher, Ended, Try
 from spanbook.emitter import Batch
 from spanbook.recorder import Recorder
+from spanbook.rerun import Part, Reuse
 from spanbook.worker import Outcome
 
 _MAP_LIMIT = 100_000  # items of one .map
@@ -50,6 +54,7 @@ class State:
     choice: Handle | None = None  # of an either
     pending: int = 0  # conditions still being asked about
     message: str = ""
+    reused_from: str = ""  # the run that the value is of
 
 
 class Listener(Protocol):
@@ -78,8 +83,10 @@ class Schedule:
         recorder: Recorder,
         listener: Listener,
         make_dispatcher: Callable[..., Dispatcher],
+        part: Part | None = None,
     ) -> None:
         self.graph = graph
+        self._part = part
         self.states: dict[Node, State] = {}
         self.cancelled = ""
         self._recorder = recorder
@@ -99,10 +106,10 @@ class Schedule:
             self._enter(node)
         for node in nodes:
             if isinstance(node, TaskNode):
-                report.declare(self._recorder, node, self.upstream(node))
+                report.declare(self._recorder, node, upstream(node))
         self._recorder.flush()
         for node in nodes:
-            self._check(self.states[node])
+            self._begin(self.states[node])
         while self._open:
             self.dispatcher.step()
         results = (s.result for s in self.states.values() if s.result)
@@ -144,6 +151,29 @@ class Schedule:
         up.open_consumers += 1
         state.holds.append(up)
 
+    def _begin(self, state: State) -> None:
+        """Let a node of the run go on, or have it without running it where only a part runs."""
+        node = state.node
+        if self._part is not None and state.result is None:
+            reuse = self._part.decide(node) if isinstance(node, TaskNode) else None
+            if isinstance(node, TaskNode) and reuse is not None:
+                state.refs = self._restored(node, reuse)
+                state.reused_from = reuse.run_id
+                self._finish(state, Result.SUCCESS)
+                return
+            if node in self._part.left_out:
+                self._finish(state, Result.SKIP, message="not part of this run")
+                return
+        self._check(state)
+
+    def _restored(self, node: TaskNode, reuse: Reuse) -> Sequence[Any]:
+        """A task's values from an earlier run, as ObjectRefs."""
+        if reuse.value is None:
+            return ()
+        restore = ray.remote(worker.restore).options(num_cpus=0, num_returns=node.task.n_outputs)
+        refs = restore.remote(reuse.value)
+        return refs if isinstance(refs, list) else [refs]
+
     def _check(self, state: State) -> None:
         """Go on with a node for which nothing is left to wait."""
         if state.result is not None or state.running is not None:
@@ -172,7 +202,7 @@ class Schedule:
             if found is None:
                 return False
             if found is not condition.expected:
-                cause = self._task_of(condition.handle.node)
+                cause = _task_of(condition.handle.node)
                 self._finish(state, Result.SKIP, cause=cause, message="branch not taken")
                 return False
         return True
@@ -292,7 +322,7 @@ class Schedule:
         for key, column in columns.items():
             if isinstance(column, Handle):
                 ref = ask.remote(self._ref(column), column.path)
-                self.dispatcher.ask(ref, lambda value, key=key: answer(key, value))
+                self.dispatcher.ask(ref, partial(answer, key))
         if len(sizes) == len(columns):
             self._ask_items(state, node, columns, sizes)
 
@@ -316,7 +346,7 @@ class Schedule:
         for key, column in columns.items():
             if isinstance(column, Handle):
                 split = ray.remote(worker.split).options(num_cpus=0, num_returns=size)
-                refs = split.remote(self._ref(column), column.path) if size else []
+                refs: Any = split.remote(self._ref(column), column.path) if size else []
                 refs = refs if isinstance(refs, list) else [refs]
                 origin = column.node
                 columns[key] = [self.graph.item(origin, ref, i) for i, ref in enumerate(refs)]
@@ -331,7 +361,7 @@ class Schedule:
         self._finish(state, Result.SUCCESS)
         for consumer in state.consumers:
             if isinstance(consumer.node, TaskNode) and consumer.result is None:
-                report.declare(self._recorder, consumer.node, self.upstream(consumer.node))
+                report.declare(self._recorder, consumer.node, upstream(consumer.node))
 
     def _build(self, node: MapNode, rows: list[dict[str, Any]]) -> list[Node]:
         """Call what is mapped once for each row; returns the nodes that this adds to the graph."""
@@ -350,14 +380,14 @@ class Schedule:
         entered = [self._enter(new) for new in added]
         for new in added:
             if isinstance(new, TaskNode):
-                report.declare(self._recorder, new, self.upstream(new))
+                report.declare(self._recorder, new, upstream(new))
         nodes = dict.fromkeys(h.node for h in handles_in(node.results))
         for consumer in state.consumers:
             for needed in nodes:
                 if needed in self.states:
                     self._connect(consumer, self.states[needed])
         for new_state in entered:
-            self._check(new_state)
+            self._begin(new_state)
 
     def _show_unexpanded(self, state: State, node: MapNode, message: str, error_type: str) -> None:
         """A fan-out that never came to be is recorded as if it had been over one item."""
@@ -421,7 +451,7 @@ class Schedule:
         self._finish(state, Result.FAILURE, message=message, error_type="spanbook.errors.TaskError")
 
     def _skip(self, state: State, fault: State) -> None:
-        cause = fault.cause or self._task_of(fault.node)
+        cause = fault.cause or _task_of(fault.node)
         result = Result.CANCELLATION if fault.result is Result.CANCELLATION else Result.SKIP
         self._finish(state, result, cause=cause, message=fault.message)
 
@@ -444,11 +474,12 @@ class Schedule:
                 self._recorder,
                 node,
                 result,
-                upstream=self.upstream(node),
+                upstream=upstream(node),
                 start=state.ready or time.time_ns(),
                 cause=cause,
                 error_type=error_type,
                 error=message,
+                reused_from=state.reused_from,
             )
             self._listener.task_ended(state)
             node.arguments, node.handles, node.slot_arguments = {}, (), ()
@@ -481,41 +512,13 @@ class Schedule:
         if state.open_consumers <= 0 and state.result is not None:
             state.refs = ()
 
-    # -- the DAG as tasks alone ----------------------------------------------------------------------
-
-    def upstream(self, node: TaskNode) -> report.Upstream:
-        """The tasks whose values a task uses, as far as is known by now."""
-        found: dict[tuple[TaskNode, str], None] = {}
-        for handle, argument in zip(node.handles, node.slot_arguments, strict=True):
-            for up in self._tasks_behind(handle.node):
-                found[up, argument] = None
-        for condition in node.conditions:
-            for up in self._tasks_behind(condition.handle.node):
-                if not any(up is known for known, _ in found):
-                    found[up, ""] = None
-        return list(found)
-
-    def _tasks_behind(self, node: Node) -> Iterator[TaskNode]:
-        if isinstance(node, TaskNode):
-            yield node
-        elif isinstance(node, ItemNode) and node.origin is not None:
-            yield from self._tasks_behind(node.origin)
-        elif isinstance(node, EitherNode):
-            for handle in node.choices:
-                yield from self._tasks_behind(handle.node)
-        elif isinstance(node, MapNode):
-            if node.results is None:
-                for handle in node.sources.values():
-                    yield from self._tasks_behind(handle.node)
-            for other in {h.node: None for h in handles_in(node.results)}:
-                yield from self._tasks_behind(other)
-
-    def _task_of(self, node: Node) -> TaskNode | None:
-        return next(self._tasks_behind(node), None)
-
 
 _QUEUED: Any = object()  # State.running of an attempt that waits for a worker
 _PAUSED: Any = object()  # and of what waits for its next attempt, or for the width of a map
+
+
+def _task_of(node: Node) -> TaskNode | None:
+    return next(tasks_behind(node), None)
 
 
 def _over(up: State, consumer: Node) -> bool:

@@ -4,6 +4,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
+from typing import Any
 
 from spanbook.errors import UsageError
 
@@ -48,14 +49,14 @@ class Settings:
         return cls(**found, limits=Limits(**_read(Limits, env)))
 
 
-def _read(owner: type, env: Mapping[str, str]) -> dict[str, object]:
-    found: dict[str, object] = {}
+def _read(owner: type, env: Mapping[str, str]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
     for item in fields(owner):
         name = f"SPANBOOK_{item.name.upper()}"
         text = env.get(name, "")
         if item.name == "limits" or text == "":
             continue
-        kind = type(item.default)
+        kind: type[Any] = type(item.default)
         try:
             value = Path(text) if isinstance(item.default, Path) else kind(text)
         except ValueError as error:

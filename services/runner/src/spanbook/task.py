@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic, ParamSpec, TypeVar, overload
+from typing import Any, Generic, ParamSpec, TypeVar, cast, overload
 
 import cloudpickle
 from spanbook_runfile.names import TaskType
@@ -153,7 +153,7 @@ class Task(Generic[P, R]):
             return self._run_here(*args, **kwargs)
         self.dumped()
         node = graph.call(self, self.bind(args, kwargs))
-        return self._handles(node)
+        return cast("R", self._handles(node))
 
     def _run_here(self, *args: Any, **kwargs: Any) -> R:
         if self.function is None:

@@ -265,6 +265,12 @@ class _Attempt:
         )
 
 
+def restore(data: bytes) -> tuple[Any, ...] | Any:
+    """The values of a task that were kept in an earlier run's file."""
+    values = cloudpickle.loads(data)
+    return tuple(values) if len(values) != 1 else values[0]
+
+
 def truth(value: Any, path: Sequence[Any]) -> bool:
     """Whether a value, or an item of it, is true: decides a branch."""
     return bool(_item(value, path))

@@ -1,0 +1,86 @@
+"""Cancelling a run, and runners that die whole."""
+
+import signal
+import time
+
+import pytest
+from spanbook_runfile.names import Result
+
+PIPELINE = """
+import subprocess, sys, time
+from spanbook import pipeline, task
+
+@task
+def first() -> int:
+    return 1
+
+@task
+def long(value: int, mark: str) -> None:
+    print("working")
+    subprocess.run([sys.executable, "-c", "import time; time.sleep(600)", mark])
+
+@task(retries=3, backoff=600)
+def waiting() -> None:
+    raise ValueError("try me later")
+
+@task
+def after(value) -> None:
+    pass
+
+@pipeline
+def slow(mark: str):
+    value = first()
+    after(long(value, mark))
+    waiting()
+"""
+
+
+def begin(runner, mark, living):
+    """Start the pipeline and wait until its long task works."""
+    runner.write(PIPELINE)
+    process = runner.start("--param", f"mark={mark}")
+    deadline = time.monotonic() + 60
+    while len(living(mark)) < 2:  # the command itself, and the task's subprocess
+        assert time.monotonic() < deadline
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.1)
+    time.sleep(1.0)
+    return process
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_cancels_the_run(runner, living, number):
+    """Ctrl-C and SIGTERM stop the tasks, record cancellation, and leave no process."""
+    mark = f"spanbook-cancel-{time.time_ns()}"
+    process = begin(runner, mark, living)
+    sent = time.monotonic()
+    process.send_signal(number)
+    done = runner.finish(process, 30)
+    assert time.monotonic() - sent < 15
+    assert done.code == 1, done.out + done.err
+    run = done.recorded
+    assert run.result is Result.CANCELLATION
+    assert done.task("first").result is Result.SUCCESS
+    long = done.task("long")
+    assert long.result is Result.CANCELLATION
+    assert [line.text for line in long.final.logs] == ["working"]
+    assert done.task("after").result is Result.CANCELLATION
+    assert done.task("waiting").result is Result.CANCELLATION
+    assert living(mark) == []
+    assert "Traceback" not in done.err
+
+
+def test_a_runner_that_dies_whole_leaves_what_was_recorded(runner, living):
+    """After ``kill -9`` of the runner its spool holds all up to then, and its tasks end too."""
+    mark = f"spanbook-dead-{time.time_ns()}"
+    process = begin(runner, mark, living)
+    process.kill()
+    done = runner.finish(process, 30)
+    run = done.recorded
+    assert run.result is None
+    assert done.task("first").result is Result.SUCCESS
+    assert done.task("long").state == "running"
+    deadline = time.monotonic() + 30
+    while living(mark) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert living(mark) == []
