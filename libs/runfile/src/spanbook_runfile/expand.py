@@ -84,7 +84,7 @@ def _write_artifact(artifact: Artifact, folder: Path, taken: set[str]) -> Iterat
     if not artifact.intact:
         name = name.with_name(name.name + ".incomplete")
         yield (
-            f"Of the artifact {artifact.path[:99]!r} only {len(data)} of {artifact.size} bytes came."
+            f"Of artifact {artifact.path[:99]!r} only {len(data)} of {artifact.size} bytes came."
             if len(data) != artifact.size
             else f"The artifact {artifact.path[:100]!r} has not the bytes that its digest tells of."
         )

@@ -6,8 +6,8 @@ copied from there in order.
 """
 
 import contextlib
+import errno
 import hashlib
-import mmap
 import os
 import struct
 import tempfile
@@ -220,7 +220,7 @@ class Merge:
 
     # -- in order ---------------------------------------------------------------------------
 
-    def _pieces(self, scratch: memoryview) -> Iterator[bytes | memoryview]:
+    def _pieces(self, read: Callable[[int, int], bytes]) -> Iterator[bytes]:
         """The run file's text up to the ``spanbook`` member, in pieces."""
         start = b"{"
         for signal, (section, groups, items) in _SECTIONS.items():
@@ -234,7 +234,7 @@ class Merge:
                 for (scope, scope_schema), heads in sorted(scopes.items()):
                     told = otlpjson.scope(scope)
                     yield b'%b{"scope":%b,"%b":[' % (between, told, items)
-                    yield from self._items(heads, scratch)
+                    yield from self._items(heads, read)
                     yield b"]" + _schema(scope_schema) + b"}"
                     between = b","
                 yield b"]" + _schema(schema_url) + b"}"
@@ -242,8 +242,8 @@ class Merge:
 
     @staticmethod
     def _items(
-        heads: dict[bytes, list[bytes]], scratch: memoryview
-    ) -> Iterator[bytes | memoryview]:
+        heads: dict[bytes, list[bytes]], read: Callable[[int, int], bytes]
+    ) -> Iterator[bytes]:
         between = b""
         for head, index in sorted(heads.items()):
             yield between + head
@@ -257,18 +257,18 @@ class Merge:
                 elif offset == end and end - begin < _BLOCK:
                     end += length
                 else:
-                    yield scratch[begin:end]
+                    yield read(begin, end)
                     begin, end = offset, offset + length
-            yield scratch[begin:end]
+            yield read(begin, end)
             if head:
                 yield otlpjson.METRIC_TAIL
             between = b","
 
-    def _blocks(self) -> Iterator[bytes | memoryview]:
+    def _blocks(self) -> Iterator[bytes]:
         """The same, small pieces put together."""
-        held: list[bytes | memoryview] = []
+        held: list[bytes] = []
         size = 0
-        for piece in self._pieces(self._readable()):
+        for piece in self._pieces(self._reader()):
             if size and size + len(piece) >= _BLOCK:
                 yield b"".join(held)
                 held, size = [], 0
@@ -279,14 +279,25 @@ class Merge:
                 size += len(piece)
         yield b"".join(held)
 
-    def _readable(self) -> memoryview:
-        """The scratch file's bytes, not copied."""
+    def _reader(self) -> Callable[[int, int], bytes]:
+        """Gives the scratch file's bytes from one offset to another.
+
+        By reads, not through a memory map: those pages would count as ours, and an error of the
+        disk would end the process.
+        """
         if isinstance(self._scratch, BytesIO):
-            return memoryview(self._scratch.getvalue())
+            content = self._scratch.getvalue()
+            return lambda begin, end: content[begin:end]
         self._scratch.flush()
-        if not self._size:
-            return memoryview(b"")
-        return memoryview(mmap.mmap(self._scratch.fileno(), self._size, access=mmap.ACCESS_READ))
+        handle = self._scratch.fileno()
+
+        def read(begin: int, end: int) -> bytes:
+            content = os.pread(handle, end - begin, begin)
+            if len(content) != end - begin:
+                raise OSError(errno.EIO, f"the scratch file has no {end - begin} bytes at {begin}")
+            return content
+
+        return read
 
     def sections(self) -> Object:
         """The three OTLP sections, as one object, in their fixed order."""

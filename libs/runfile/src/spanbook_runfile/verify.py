@@ -75,8 +75,8 @@ def _completeness(whole: Object, run: Run) -> Iterator[Finding]:
     if held != (received.spans, received.log_records, received.metric_points):
         yield Finding(
             False,
-            f"It holds {held[0]} spans, {held[1]} log records and {held[2]} metric points; the seal "
-            f"says {received.spans}, {received.log_records} and {received.metric_points}.",
+            f"It holds {held[0]} spans, {held[1]} log records and {held[2]} metric points; the "
+            f"seal says {received.spans}, {received.log_records} and {received.metric_points}.",
         )
     declared = run.seal.declared
     if declared is None:
