@@ -226,7 +226,7 @@ def printing(stack: Stack, text: bytes) -> list[Path]:
 
 
 def test_interrupted_run_is_sealed_as_cancelled(stack: Stack) -> None:
-    """Ctrl-C in the middle: what ran is in the file, what did not is cancelled, no process stays."""
+    """Ctrl-C in the middle: what ran is kept, what did not is cancelled, no process stays."""
     path = pipeline(
         stack.cwd,
         """
