@@ -2,7 +2,6 @@
 
 import pytest
 from playwright.sync_api import Page, expect
-
 from support.browser import Faults
 
 from .conftest import Samples
@@ -36,14 +35,14 @@ def test_every_page_opens_without_a_fault(page: Page, base: str, samples: Sample
     assert missing == []
 
 
-def test_hostile_run_runs_nothing(
-    page: Page, faults: Faults, base: str, samples: Samples
-) -> None:
+def test_hostile_run_runs_nothing(page: Page, faults: Faults, base: str, samples: Samples) -> None:
     """Script in every field of a run file stays text on every page of it.
 
     In its notebook and HTML files it runs, without an origin, and can neither ask nor go anywhere.
     """
-    faults.expect("The document is sandboxed", "is sandboxed, but the flag", "does not have permission")
+    faults.expect(
+        "The document is sandboxed", "is sandboxed, but the flag", "does not have permission"
+    )
     dialogs: list[str] = []
     page.on("dialog", lambda dialog: (dialogs.append(dialog.message), dialog.dismiss()))
     folder = samples.site / "runs" / samples.ids["hostile"]

@@ -210,7 +210,10 @@
       const rows = this.found.slice((this.page - 1) * PAGE, this.page * PAGE).map(trOf);
       const same = rows.length === this.body.rows.length && rows.every((tr, index) => tr === this.body.rows[index]);
       if (!same) this.body.replaceChildren(...rows);
-      if (this.compare) rows.forEach((tr) => this.tick(tr));
+      if (this.compare) {
+        for (const tr of rows) this.tick(tr);
+        this.drawCompare();
+      }
       this.drawColumns();
       this.drawPager(pages);
       this.drawStatus();
@@ -280,7 +283,6 @@
       const box = cell.firstElementChild;
       if (box) box.checked = this.selected.has(tr.dataset.id);
       tr.classList.toggle("selected", this.selected.has(tr.dataset.id));
-      this.drawCompare();
     }
 
     toggle(id, on) {

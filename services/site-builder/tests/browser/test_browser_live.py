@@ -1,0 +1,192 @@
+"""A run in progress, from its journal through the real builder and viewer into an open page."""
+
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+from spanbook_runfile.samples import golden, sealed
+from spanbook_runfile.samples.builder import SampleAttempt, SampleRun
+from support.viewers import viewing
+
+from .conftest import BUILDER, environment
+
+
+class Live:
+    """A run that goes on, its builder and its viewer."""
+
+    def __init__(self, outputs: Path, url: str) -> None:
+        self.outputs, self.url = outputs, url
+        self.run: SampleRun = golden.running()
+        self.attempt: SampleAttempt = next(
+            t for t in self.run.tasks if t.name == "train_model"
+        ).attempts_made[0]
+        self.task = self.attempt.task
+        self.page = f"{url}runs/{self.run.id}/index.html"
+        self.task_page = f"{url}runs/{self.run.id}/tasks/{self.task.id}/index.html"
+
+    def write(self) -> None:
+        """What was sent so far, in the journal."""
+        aside = self.outputs / "aside"
+        aside.write_bytes(self.run.journal())
+        aside.replace(self.outputs / "journals" / f"{self.run.id}.journal")
+
+    def seal(self) -> None:
+        """The run ends: its file appears and its journal goes."""
+        for task in self.run.tasks:
+            task.end(at=20.0)
+        self.run.finish()
+        (self.outputs / "runs" / f"{self.run.id}.json").write_bytes(self.run.sealed())
+        (self.outputs / "journals" / f"{self.run.id}.journal").unlink()
+
+
+@pytest.fixture
+def live(tmp_path: Path) -> Iterator[Live]:
+    """A watching builder and a viewer, before the first run."""
+    for name in ("runs", "journals"):
+        (tmp_path / name).mkdir()
+    command = [BUILDER, "build", "--runs", "runs", "--out", "site", "--watch", "--quiet"]
+    builder = subprocess.Popen(command, cwd=tmp_path, env=environment())
+    try:
+        with viewing(tmp_path / "site", tmp_path / "runs") as viewer:
+            yield Live(tmp_path, viewer.url)
+    finally:
+        builder.terminate()
+        builder.wait(30)
+
+
+def stamp(page: Page) -> None:
+    """Mark the page, so that a reload would be seen."""
+    page.evaluate("window.stamped = true")
+
+
+def stamped(page: Page) -> bool:
+    """Whether it is still the same page."""
+    return bool(page.evaluate("window.stamped === true"))
+
+
+def test_run_shows_its_progress_without_a_reload(page: Page, live: Live) -> None:
+    """Tasks change state, log lines arrive, and the seal comes, in the page as it was opened."""
+    page.set_default_timeout(60_000)
+    expect.set_options(timeout=60_000)
+    live.write()
+    page.goto(live.url)
+    page.wait_for_url(live.url)  # may be the page that waits for the first build
+    expect(page.locator(f"tr[data-id='{live.run.id}']")).to_contain_text("running")
+    page.goto(live.page)
+    stamp(page)
+    row = page.locator(f"#t-{live.task.id}")
+    expect(row).to_contain_text("running")
+    live.attempt.line(11.0, "epoch 11 of 100")
+    live.write()
+    expect(page.locator(f"#log-{live.task.id}")).to_contain_text("epoch 11 of 100")
+    live.attempt.end(12.0)
+    live.task.end()
+    live.write()
+    expect(row).to_contain_text("ok")
+    expect(page.locator(f"#dag-{live.task.id}")).to_have_class(re.compile("s-success"))
+    live.seal()
+    expect(page.locator("#head .state")).to_have_text("ok")
+    assert stamped(page)
+    expect.set_options(timeout=5_000)
+
+
+def test_reader_is_not_disturbed_by_updates(page: Page, live: Live) -> None:
+    """Opened details, the scroll of a log, focus and the selected task stay through an update."""
+    page.set_default_timeout(60_000)
+    expect.set_options(timeout=60_000)
+    for number in range(60):
+        live.attempt.line(5 + number / 100, f"line {number}")
+    live.write()
+    page.goto(live.page)
+    expect(page.locator(f"#t-{live.task.id}")).to_be_visible()
+    stamp(page)
+    page.locator("#context details summary").click()
+    page.locator("#log-" + live.task.id).evaluate("log => log.closest('details').open = true")
+    page.locator(f"svg.dag [data-task='{live.task.id}']").click()
+    link = page.locator("#head a, #facts a, .crumbs a").first
+    link.focus()
+    where = page.evaluate("document.activeElement.outerHTML")
+    log = page.locator("#log-" + live.task.id)
+    log.evaluate("log => { log.scrollTop = 30; }")
+    top = log.evaluate("log => log.scrollTop")
+    first = log.locator("span.l").first.element_handle()
+    live.attempt.line(11.0, "the newest line")
+    live.write()
+    expect(log).to_contain_text("the newest line")
+    assert stamped(page)
+    assert first is not None
+    assert first.evaluate("line => line.isConnected"), "the log was replaced, not added to"
+    assert log.evaluate("log => log.scrollTop") == top
+    assert page.locator("#context details").evaluate("one => one.open")
+    assert page.evaluate("document.activeElement.outerHTML") == where
+    expect(page.locator(f"svg.dag [data-task='{live.task.id}']")).to_have_class(
+        re.compile("selected")
+    )
+    expect.set_options(timeout=5_000)
+
+
+def test_first_page_waits_and_turns_into_the_site(page: Page, tmp_path: Path) -> None:
+    """Opened before the first build, the viewer says what it waits for, and then shows the site."""
+    (tmp_path / "runs").mkdir()
+    with viewing(tmp_path / "site", tmp_path / "runs") as viewer:
+        page.goto(viewer.url)
+        expect(page.locator("h1")).to_have_text("No site here yet")
+        command = [BUILDER, "build", "--runs", "runs", "--out", "site", "--quiet"]
+        subprocess.run(command, cwd=tmp_path, env=environment(), check=True, timeout=120)
+        expect(page.locator("main#main h1")).to_be_visible(timeout=30_000)
+
+
+def drop(page: Page, name: str, content: bytes) -> None:
+    """Drop a file on the page, as a file manager does."""
+    page.evaluate(
+        """([name, bytes]) => {
+          const data = new DataTransfer();
+          data.items.add(new File([new Uint8Array(bytes)], name));
+          for (const type of ["dragover", "drop"]) {
+            const event = new DragEvent(type, {dataTransfer: data, bubbles: true, cancelable: true});
+            document.querySelector("main").dispatchEvent(event);
+          }
+        }""",
+        [name, list(content)],
+    )
+
+
+def test_dropped_run_file_is_imported_and_shows(page: Page, live: Live) -> None:
+    """A run file dropped on the page is checked and kept, and its row comes by itself."""
+    live.write()
+    page.goto(live.url)
+    expect(page.locator("#runs tbody tr")).to_have_count(1, timeout=60_000)
+    stamp(page)
+    drop(page, "some.json", sealed("ok"))
+    expect(page.locator(".import")).to_contain_text("is imported")
+    expect(page.locator(f"tr[data-id='{golden.ok().id}']")).to_be_visible(timeout=60_000)
+    assert stamped(page)
+    assert (live.outputs / "runs" / f"{golden.ok().id}.json").read_bytes() == sealed("ok")
+
+
+def test_import_by_keyboard_tells_what_is_wrong(page: Page, live: Live, faults: object) -> None:
+    """The button takes files too; what is no run file is refused with the reason."""
+    getattr(faults, "expect")("422")  # noqa: B009
+    live.write()
+    page.goto(live.url)
+    expect(page.locator("#runs tbody tr")).to_have_count(1, timeout=60_000)
+    page.locator("[data-import] input[type=file]").set_input_files(
+        files=[{"name": "notes.json", "mimeType": "application/json", "buffer": b"[]"}]
+    )
+    expect(page.locator(".import")).to_contain_text("notes.json")
+    expect(page.locator(".import")).to_contain_text("no run file")
+    page.locator(".import").get_by_role("button", name="Close").click()
+    expect(page.locator(".import")).to_be_hidden()
+
+
+def test_other_servers_are_not_asked_for_events(page: Page, served: str) -> None:
+    """On Pages the same page asks nothing of its host but its own files."""
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(f"{served}index.html")
+    page.wait_for_timeout(300)
+    assert not [url for url in asked if "/events" in url or "/healthz" in url]
+    expect(page.locator("[data-import]")).to_be_hidden()
