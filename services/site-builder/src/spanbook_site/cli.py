@@ -10,6 +10,7 @@ from pathlib import Path
 
 from spanbook_site import settings, vendor
 from spanbook_site.build import Builder, Report
+from spanbook_site.collect import command as collect
 from spanbook_site.errors import SiteError
 from spanbook_site.formats import plural
 from spanbook_site.progress import Progress
@@ -75,6 +76,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="DIR",
         help="where to (default: $SPANBOOK_VENDOR, else the checkout or the user's cache)",
     )
+    collect.add_command(commands)
     return parser
 
 
@@ -95,6 +97,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             folder = vendor.fetch(arguments.to or vendor.default_folder())
             print(f"The browser libraries are in {folder}.")
             return 0
+        if arguments.command == "collect":
+            return collect.run(arguments)
         return _build(arguments)
     except SiteError as error:
         print(f"spanbook-site: {error}", file=sys.stderr)

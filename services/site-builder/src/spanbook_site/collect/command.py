@@ -64,17 +64,15 @@ def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
         metavar="URL",
         help="GitHub's API (default: GITHUB_API_URL, else %(default)s)",
     )
-    parser.set_defaults(call=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Collect and report; 0 also where single artifacts were refused, 1 where collecting failed."""
-    try:
-        report = _collect(arguments)
-    except SiteError as error:
-        print(f"spanbook-site: {error}", file=sys.stderr)
-        return 1
-    for line in report.lines():
+    """Collect and report; 0 also where single artifacts were refused.
+
+    Raises:
+        SiteError: collecting failed.
+    """
+    for line in _collect(arguments).lines():
         print(line)
     return 0
 
