@@ -21,7 +21,7 @@ PACKAGES := libs/runfile services/runner services/collector services/site-builde
 PYTHONS := $(PACKAGES) tests bench pipelines
 
 .PHONY: help demo up run down watch test lint format ci bench screenshots lock clean venv browser \
-        build-docker-images test-and-run-pipeline
+        build-docker-images test-and-run-pipeline publish-site
 
 help: ## this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  \033[36m%-22s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -92,6 +92,9 @@ build-docker-images: ## build the four images
 
 test-and-run-pipeline: ## run the pipeline with the ci sizes and leave the run file and the site in pipeline-outputs/
 	scripts/run-pipeline $(PIPELINE)
+
+publish-site: ## build the site of a repository's build artifacts (REPOSITORY=owner/name, GITHUB_TOKEN)
+	scripts/publish-site $(REPOSITORY)
 
 # -- set up ------------------------------------------------------------------------------------
 
