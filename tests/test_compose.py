@@ -98,7 +98,7 @@ def up(compose: Compose) -> Iterator[Program]:
             assert program.process.poll() is None, program.output
             return compose.runner_exit_code() is not None
 
-        wait_for(ended, 900, "the runner's end")
+        wait_for(ended, 900, "the runner's end", every=2)
         yield program
 
 

@@ -25,7 +25,7 @@ def free_ports(count: int) -> list[int]:
     return ports
 
 
-def wait_for(find: Callable[[], T | None], seconds: float, what: str) -> T:
+def wait_for(find: Callable[[], T | None], seconds: float, what: str, every: float = 0.1) -> T:
     """What ``find`` gives, once it gives anything; after ``seconds`` it fails naming ``what``."""
     end = time.monotonic() + seconds
     while True:
@@ -33,7 +33,7 @@ def wait_for(find: Callable[[], T | None], seconds: float, what: str) -> T:
         if found:
             return found
         assert time.monotonic() < end, f"waited {seconds:g} s for {what}"
-        time.sleep(0.1)
+        time.sleep(every)
 
 
 class Program:
