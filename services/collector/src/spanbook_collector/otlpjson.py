@@ -19,6 +19,7 @@ from spanbook_collector.errors import Invalid
 from spanbook_collector.route import request_class
 
 MAX_DEPTH = 90  # messages in messages; protobuf's own parser stops at 100
+MAX_LENGTH = 1_500_000  # elements of one array: three bytes of JSON can make one
 _IDS = frozenset({"trace_id", "span_id", "parent_span_id"})
 _F = FieldDescriptor
 _RANGES = {
@@ -122,6 +123,8 @@ def _repeated(read: Read) -> Read:
     def read_all(value: Any, depth: int) -> list[Any]:
         if not isinstance(value, list):
             raise _Wrong(f"is {_kind(value)}, not an array")
+        if len(value) > MAX_LENGTH:
+            raise _Wrong(f"has over {MAX_LENGTH:,} elements")
         out = []
         for index, item in enumerate(value):
             try:

@@ -27,6 +27,7 @@ from spanbook_collector.recover import recover
 from spanbook_collector.runs import Runs
 from spanbook_collector.seals import Sealer
 from spanbook_collector.settings import Settings
+from spanbook_collector.site import Site
 
 log = logging.getLogger(__name__)
 _TICK = 0.25  # seconds between looks for runs to seal
@@ -110,7 +111,7 @@ class Collector:
         )
         await runner.setup()
         try:
-            await web.TCPSite(runner, settings.host, settings.http_port).start()
+            await Site(runner, settings).start()
         except OSError as error:
             await runner.cleanup()
             raise CollectorError(

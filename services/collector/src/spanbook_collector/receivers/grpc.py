@@ -1,20 +1,15 @@
 """OTLP over gRPC: the three Export methods, on the bytes as they came off the wire."""
 
-import asyncio
-import logging
-from collections.abc import AsyncIterator
-
 import grpc
 from grpc import aio
 from spanbook_runfile.journal import Signal
 
 from spanbook_collector.budget import Budget
-from spanbook_collector.errors import Busy, CollectorError, Invalid, Refusal
+from spanbook_collector.errors import CollectorError, Refusal
 from spanbook_collector.ingest import Ingest
 from spanbook_collector.replies import response, status
 from spanbook_collector.settings import Settings
 
-log = logging.getLogger(__name__)
 _PACKAGE = "opentelemetry.proto.collector"
 _METHODS = {
     f"/{_PACKAGE}.trace.v1.TraceService/Export": Signal.TRACES,
@@ -25,16 +20,11 @@ _CODES = {code.value[0]: code for code in grpc.StatusCode}
 
 
 class Receiver(grpc.GenericRpcHandler):  # type: ignore[misc]
-    """Finds the method of each call.
+    """Finds the method of each call; its message comes, and the answer goes, as bytes."""
 
-    The methods are unary; they are registered as client streams, which is the same on the wire,
-    because then it is ours to say when, and how long, a message is read.
-    """
-
-    def __init__(self, ingest: Ingest, budget: Budget, read_timeout: float) -> None:
+    def __init__(self, ingest: Ingest, budget: Budget) -> None:
         self._ingest = ingest
         self._budget = budget
-        self._read_timeout = read_timeout
         self._handlers = {path: self._handler(signal) for path, signal in _METHODS.items()}
 
     def service(
@@ -44,9 +34,8 @@ class Receiver(grpc.GenericRpcHandler):  # type: ignore[misc]
         return self._handlers.get(handler_call_details.method)
 
     def _handler(self, signal: Signal) -> grpc.RpcMethodHandler:
-        async def export(_: AsyncIterator[bytes], context: aio.ServicerContext) -> bytes:
+        async def export(payload: bytes, context: aio.ServicerContext) -> bytes:
             try:
-                payload = await self._read(context)
                 with self._budget.hold(len(payload)):
                     outcome = await self._ingest.export(signal, payload)
             except Refusal as refusal:
@@ -55,21 +44,7 @@ class Receiver(grpc.GenericRpcHandler):  # type: ignore[misc]
                 raise  # not reached: abort raises
             return response(signal, outcome)
 
-        return grpc.stream_unary_rpc_method_handler(export)
-
-    async def _read(self, context: aio.ServicerContext) -> bytes:
-        try:
-            async with asyncio.timeout(self._read_timeout):
-                payload = await context.read()
-        except TimeoutError:
-            raise Busy(
-                f"The request did not come within {self._read_timeout:g} s "
-                "(--read-timeout, SPANBOOK_READ_TIMEOUT)."
-            ) from None
-        if payload is aio.EOF:
-            raise Invalid("The call ended without a request message.")
-        message: bytes = payload
-        return message
+        return grpc.unary_unary_rpc_method_handler(export)
 
 
 async def _refuse(context: aio.ServicerContext, refusal: Refusal) -> None:
@@ -94,7 +69,7 @@ async def start(settings: Settings, ingest: Ingest, budget: Budget) -> tuple[aio
             ("grpc.max_concurrent_streams", 100),
         ]
     )
-    server.add_generic_rpc_handlers((Receiver(ingest, budget, settings.read_timeout),))
+    server.add_generic_rpc_handlers((Receiver(ingest, budget),))
     address = f"{_bracketed(settings.host)}:{settings.grpc_port}"
     try:
         port = server.add_insecure_port(address)

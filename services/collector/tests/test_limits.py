@@ -1,0 +1,212 @@
+"""Beyond its limits the collector refuses clearly, keeps its memory, and serves the others."""
+
+import contextlib
+import gzip
+import json
+import socket
+import time
+import zlib
+from concurrent.futures import ThreadPoolExecutor
+
+import grpc
+import pytest
+from google.rpc import status_pb2
+
+MIB = 1 << 20
+JSON = "application/json"
+HEAD = (
+    b"POST /v1/traces HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-protobuf\r\n"
+    b"Content-Length: %d\r\n\r\n"
+)
+
+
+def _still_well(running, otlp) -> None:
+    """Another client is answered within a few seconds."""
+    before = time.monotonic()
+    running.export("traces", otlp.spans(otlp.id(), 1), timeout=20)
+    assert time.monotonic() - before < 10
+    assert running.health()["status"] == "ok"
+
+
+def test_more_runs_than_allowed_come_again_later(collector, otlp, until) -> None:
+    """Beyond --max-runs a new run is retryable; the known ones go on."""
+    running = collector("--max-runs=2")
+    runs = [otlp.id() for _ in range(3)]
+    for run_id in runs[:2]:
+        running.export("traces", otlp.spans(run_id))
+    with pytest.raises(grpc.RpcError) as caught:
+        running.export("traces", otlp.spans(runs[2]))
+    assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
+    assert "SPANBOOK_MAX_RUNS" in caught.value.details()
+    running.export("traces", otlp.spans(runs[0], 1, declared=(2, 0, 0)))
+    running.sealed(runs[0])
+    until(lambda: len(running.health()["runs_in_progress"]) == 1, 20)
+    running.export("traces", otlp.spans(runs[2]))
+
+
+def test_a_run_over_its_bytes_is_rejected_for_good(collector, otlp) -> None:
+    """Beyond --max-run-bytes items are rejected for good; what came before is sealed."""
+    running = collector("--max-run-bytes=100K", "--grace=0.5")
+    run_id = otlp.id()
+    running.export("traces", otlp.spans(run_id, 1, declared=(9, 0, 0)))
+    reply = running.post("logs", otlp.logs(run_id, ["a", "b"], body="x" * 80_000))
+    assert reply.status == 200
+    assert b"SPANBOOK_MAX_RUN_BYTES" in reply.body
+    assert running.sealed(run_id)["spanbook"]["received"]["logRecords"] == 0
+    assert running.health()["rejected_items"] == 2
+
+
+def test_zip_bombs_are_refused_in_bounded_memory(collector, otlp) -> None:
+    """A gigabyte in a megabyte of gzip is refused at the limit, on both transports."""
+    running = collector()
+    squeeze = zlib.compressobj(9, wbits=31)
+    bomb = b"".join(squeeze.compress(bytes(16 * MIB)) for _ in range(64)) + squeeze.flush()
+    for kind in ("application/x-protobuf", JSON):
+        reply = running.post("traces", bomb, Content_Encoding="gzip", Content_Type=kind)
+        assert reply.status == 413
+    method = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
+    with (
+        grpc.insecure_channel(running.address, compression=grpc.Compression.Gzip) as channel,
+        pytest.raises(grpc.RpcError) as caught,
+    ):
+        channel.unary_unary(method)(bytes(200 * MIB))
+    assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert running.memory() < 300 * MIB
+    _still_well(running, otlp)
+
+
+def test_deep_nesting_is_refused(collector, otlp) -> None:
+    """JSON and protobuf nested thousands deep are 400, not a crash."""
+    running = collector()
+    deep = '{"arrayValue":{"values":[' * 5000 + "{}" + "]}}" * 5000
+    body_of = '{"resourceLogs":[{"scopeLogs":[{"logRecords":[{"body":%s}]}]}]}'
+    for body in ("[" * 100_000, '{"a":' * 100_000, body_of % deep):
+        assert running.post("logs", body.encode(), Content_Type=JSON).status == 400
+    inner = b""
+    for _ in range(3000):
+        inner = _field(5, _field(1, inner))  # AnyValue.array_value, ArrayValue.values
+    body = _field(1, _field(2, _field(2, _field(5, inner))))  # … LogRecord.body
+    assert running.post("logs", body).status == 400
+    _still_well(running, otlp)
+
+
+def _field(number: int, content: bytes) -> bytes:
+    return bytes([number << 3 | 2]) + _varint(len(content)) + content
+
+
+def _varint(number: int) -> bytes:
+    out = bytearray()
+    while number > 127:
+        out.append(number & 127 | 128)
+        number >>= 7
+    return bytes([*out, number])
+
+
+@pytest.mark.slow
+def test_a_million_attributes(collector, otlp) -> None:
+    """A span of a million attributes is taken or refused, in protobuf and JSON; others go on."""
+    running = collector("--max-message-bytes=64M")
+    attrs = {f"a{n}": n for n in range(1_000_000)}
+    run_id = otlp.id()
+    with ThreadPoolExecutor(3) as pool:
+        payload = otlp.spans(run_id, 1, **attrs)
+        first = pool.submit(running.post, "traces", payload)
+        pairs = ",".join('{"key":"k","value":{"intValue":"1"}}' for _ in range(1_000_000))
+        span = f'{{"traceId":"{otlp.id()}","spanId":"{otlp.id(8)}","attributes":[{pairs}]}}'
+        body = f'{{"resourceSpans":[{{"scopeSpans":[{{"spans":[{span}]}}]}}]}}'.encode()
+        second = pool.submit(running.post, "traces", body, Content_Type=JSON)
+        _still_well(running, otlp)
+        assert first.result().status == 200
+        assert second.result().status == 200
+    assert running.memory() < 1500 * MIB
+
+
+def test_millions_of_empty_messages_are_refused(collector, otlp) -> None:
+    """Two bytes of wire make a message of many: too many are refused, memory stays bounded."""
+    running = collector()
+    for body in (b"\x0a\x00" * (8 * MIB), b"\x0a" + _varint(16 * MIB) + b"\x12\x00" * (8 * MIB)):
+        assert running.post("traces", body).status == 400
+    body = b'{"resourceSpans":[' + b"{}," * 4_000_000 + b"{}]}"
+    assert running.post("traces", body, Content_Type=JSON).status == 400
+    assert running.memory() < 2500 * MIB
+    _still_well(running, otlp)
+
+
+def test_slow_and_half_open_clients_do_not_hold_up_others(collector, otlp) -> None:
+    """Clients that trickle, or say nothing, are cut off after the read timeout."""
+    running = collector("--read-timeout=1")
+    host, port = running.http.removeprefix("http://").split(":")
+    head = HEAD % 999_999
+    sockets = []
+    for start in (b"", b"POST /v1/tra", head, head + b"x" * 100) * 25:
+        client = socket.create_connection((host, int(port)), timeout=15)
+        client.sendall(start)
+        sockets.append((client, start))
+    _still_well(running, otlp)
+    for client, start in sockets:
+        if len(start) > 20:
+            answer = client.recv(4096)
+            assert answer.startswith(b"HTTP/1.1 503"), answer
+            assert b"Retry-After" in answer
+        client.close()
+    _still_well(running, otlp)
+
+
+def test_five_hundred_connections(collector, otlp) -> None:
+    """Five hundred clients at once, half of each transport, are all answered, in bounded memory."""
+    running = collector()
+    runs = [otlp.id() for _ in range(20)]
+    method = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
+
+    def send(number: int) -> bool:
+        payload = otlp.spans(runs[number % 20], 20, text="x" * 200)
+        if number % 2:
+            return running.post("traces", payload).status == 200
+        options = [("grpc.use_local_subchannel_pool", 1)]
+        with grpc.insecure_channel(running.address, options=options) as channel:
+            channel.unary_unary(method)(payload, timeout=60)
+        return True
+
+    with ThreadPoolExecutor(500) as pool:
+        assert all(pool.map(send, range(500)))
+    assert running.memory() < 400 * MIB
+    assert running.health()["requests"]["traces"] == 500
+
+
+def test_too_many_http_connections_are_closed(collector, otlp) -> None:
+    """Beyond --max-connections a new connection is closed; when one leaves, the next is served."""
+    running = collector("--max-connections=5")
+    host, port = running.http.removeprefix("http://").split(":")
+    clients = [socket.create_connection((host, int(port)), timeout=5) for _ in range(5)]
+    time.sleep(0.3)
+    extra = socket.create_connection((host, int(port)), timeout=5)
+    with contextlib.suppress(ConnectionError):
+        assert extra.recv(10) == b""
+    for client in clients:
+        client.close()
+    time.sleep(0.3)
+    assert running.health()["status"] == "ok"
+
+
+def test_too_much_at_once_comes_again(collector, otlp) -> None:
+    """Beyond --max-inflight-bytes a request is 503 with a short Retry-After."""
+    running = collector("--max-inflight-bytes=1M", "--read-timeout=20")
+    host, port = running.http.removeprefix("http://").split(":")
+    body = otlp.spans(otlp.id(), 1, filler="x" * 900_000)
+    with socket.create_connection((host, int(port)), timeout=15) as slow:
+        slow.sendall(HEAD % len(body) + body[:800_000])
+        time.sleep(1)
+        reply = running.post("traces", body)
+        assert (reply.status, reply.headers["Retry-After"]) == (503, "1")
+        told = status_pb2.Status.FromString(reply.body)
+        assert "SPANBOOK_MAX_INFLIGHT_BYTES" in told.message
+        slow.sendall(body[800_000:])
+        assert slow.recv(100).startswith(b"HTTP/1.1 200")
+    assert running.post("traces", body).status == 200
+
+
+def test_gzip_json_is_bounded_too(collector, otlp) -> None:
+    """A JSON body within the limit when compressed but not after is 413."""
+    running = collector("--max-message-bytes=1M")
+    body = gzip.compress(json.dumps({"resourceSpans": [{"x": "y" * 3 * MIB}]}).encode())
+    assert running.post("traces", body, Content_Encoding="gzip", Content_Type=JSON).status == 413
