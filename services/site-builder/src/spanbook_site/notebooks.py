@@ -4,6 +4,7 @@ Runs of one pipeline share their cells' sources, so highlighted code and Markdow
 that halves the time of a site of many runs.
 """
 
+import logging
 import re
 from functools import cache, lru_cache
 from typing import Any
@@ -61,6 +62,7 @@ def _exporter() -> Any:
     from nbconvert.filters import Highlight2HTML  # noqa: PLC0415
     from traitlets.config import Config  # noqa: PLC0415
 
+    logging.getLogger("traitlets").setLevel(logging.ERROR)  # a warning for each image without a text
     exporter: Any = HTMLExporter(config=Config(), template_name="basic")  # type: ignore[no-untyped-call]
     plain: Any = Highlight2HTML()  # type: ignore[no-untyped-call]
 

@@ -117,8 +117,11 @@ def replace_file(target: Path, data: bytes) -> None:
         OutputError: the folder refused.
     """
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        handle, aside = tempfile.mkstemp(prefix=".", suffix=".tmp", dir=target.parent)
+        try:
+            handle, aside = tempfile.mkstemp(prefix=".", suffix=".tmp", dir=target.parent)
+        except FileNotFoundError:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            handle, aside = tempfile.mkstemp(prefix=".", suffix=".tmp", dir=target.parent)
         try:
             with os.fdopen(handle, "wb") as stream:
                 stream.write(data)

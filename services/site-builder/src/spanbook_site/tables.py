@@ -200,5 +200,16 @@ def _write(output: Output, name: str, table: Any, key: str) -> None:
     output.write(f"data/{name}.parquet", sink.getvalue().to_pybytes())
     if name in WITH_CSV:
         text = pa.BufferOutputStream()
-        pa_csv.write_csv(table, text)
+        pa_csv.write_csv(_plain(table), text)
         output.write(f"data/{name}.csv", text.getvalue().to_pybytes())
+
+
+def _plain(table: Any) -> Any:
+    """The table with no text that a spreadsheet would take for a formula."""
+    for index, field in enumerate(table.schema):
+        if pa.types.is_string(field.type):
+            column = table.column(index)
+            formula = pc.fill_null(pc.match_substring_regex(column, r"^[=+\-@\t\r]"), False)  # noqa: FBT003
+            quoted = pc.binary_join_element_wise("'", column, "")
+            table = table.set_column(index, field, pc.if_else(formula, quoted, column))
+    return table

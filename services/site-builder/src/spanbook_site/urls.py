@@ -5,17 +5,19 @@ the site works from any sub-path and from ``file://``.
 """
 
 import hashlib
-import posixpath
 import re
 from urllib.parse import quote
 
 from spanbook_runfile.paths import safe_path
+
+from spanbook_site import formats
 
 _PLAIN = re.compile(r"[a-z0-9][a-z0-9._-]{0,59}")
 
 
 def slug(name: str) -> str:
     """A folder name for any text: itself where that is safe, else with a digest to keep it unique."""
+    name = formats.text(name, 120)  # as summaries have it, which the lists are made from
     if _PLAIN.fullmatch(name) and str(safe_path(name)) == name:
         return name
     digest = hashlib.sha256(name.encode("utf-8", "replace")).hexdigest()[:8]
@@ -39,7 +41,7 @@ class Urls:
 
     def __init__(self, page: str) -> None:
         self.page = page
-        self._folder = posixpath.dirname(page) or "."
+        self._folders = page.split("/")[:-1]
 
     @property
     def root(self) -> str:
@@ -48,7 +50,13 @@ class Urls:
 
     def to(self, address: str, fragment: str = "") -> str:
         """A relative link from this page to an address, percent-encoded."""
-        link = quote(posixpath.relpath(address, self._folder), safe="/.-_~")
+        parts = address.split("/")
+        same = 0
+        for mine, theirs in zip(self._folders, parts[:-1], strict=False):
+            if mine != theirs:
+                break
+            same += 1
+        link = "../" * (len(self._folders) - same) + quote("/".join(parts[same:]), safe="/.-_~")
         return f"{link}#{quote(fragment)}" if fragment else link
 
     @staticmethod

@@ -177,7 +177,7 @@ def test_old_runs_are_trimmed_to_the_budget(tmp_path: Path) -> None:
     (tmp_path / "runs").mkdir()
     ids = []
     for number in range(3):
-        run = golden.ok(f"budget-{number}", golden.START + number * golden.DAY)
+        run = golden.ok(f"budget-{number}", start=golden.START + number * golden.DAY)
         ids.append(run.id)
         (tmp_path / "runs" / f"{run.id}.json").write_bytes(run.sealed())
     build(tmp_path, tmp_path / "site", Settings(budget_mb=1))
