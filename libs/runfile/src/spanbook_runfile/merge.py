@@ -7,6 +7,7 @@ copied from there in order.
 
 import contextlib
 import errno
+import functools
 import hashlib
 import os
 import struct
@@ -37,6 +38,8 @@ _SECTIONS = {
 _TIME = struct.Struct(">Q")
 _PLACE = struct.Struct(">QQ")  # offset and length in the scratch file
 _BLOCK = 1 << 20  # bytes copied, hashed and written at once
+_PAGE = 1 << 16  # bytes of the scratch file that are read for the sake of one item
+_PAGES = 256
 # A record id's attribute, up to its value: key (tag, length, content), then the value's tag.
 _RECORD_ID = b"\x0a" + bytes((len(names.RECORD_ID),)) + names.RECORD_ID.encode() + b"\x12"
 _NO_ID = {b"\x00", b"\x02\x0a\x00"}
@@ -297,7 +300,20 @@ class Merge:
                 raise OSError(errno.EIO, f"the scratch file has no {end - begin} bytes at {begin}")
             return content
 
-        return read
+        @functools.lru_cache(
+            _PAGES
+        )  # spans come by their end and go by their start: nearly in order
+        def page(number: int) -> bytes:
+            return os.pread(handle, _PAGE, number * _PAGE)
+
+        def read_cached(begin: int, end: int) -> bytes:
+            number, at = divmod(begin, _PAGE)
+            if end - begin > _PAGE - at:
+                return read(begin, end)
+            content = page(number)[at : at + end - begin]
+            return content if len(content) == end - begin else read(begin, end)
+
+        return read_cached
 
     def sections(self) -> Object:
         """The three OTLP sections, as one object, in their fixed order."""

@@ -98,7 +98,7 @@ def _value(raw: bytes) -> bytes:
         return b"{}"
     tag = raw[0]
     if tag == 0x0A and (at := _content(raw)):
-        return b'{"stringValue":%b}' % _quoted(raw[at:].decode("utf-8", "replace"))
+        return b'{"stringValue":%b}' % _quoted(_string(raw[at:]))
     if tag == 0x18:
         number = shift = 0
         for byte in raw[1:]:
@@ -128,10 +128,9 @@ class _Attributes(dict[bytes, bytes]):
         head = self._heads.get(raw[: end + 1]) or self._head(raw, end)
         if head and end + 2 < size and raw[end + 1] == size - end - 2 < 128:
             if raw[end + 2] == 0x0A and raw[end + 3] == size - end - 4:
-                string = _quoted(raw[end + 4 :].decode("utf-8", "replace"))
-                text = b'%b{"stringValue":%b}}' % (head, string)
+                text = head + b'{"stringValue":' + _quoted(_string(raw[end + 4 :])) + b"}}"
             else:
-                text = b"%b%b}" % (head, _value(raw[end + 2 :]))
+                text = head + _value(raw[end + 2 :]) + b"}"
         else:
             text = _parsed_pair(raw)
         if size < _LONG:
@@ -146,9 +145,16 @@ class _Attributes(dict[bytes, bytes]):
             return b""
         if len(self._heads) >= _MANY:
             self._heads.clear()
-        head = b'{"key":%b,"value":' % _quoted(raw[2:end].decode("utf-8", "replace"))
+        head = b'{"key":%b,"value":' % _quoted(_string(raw[2:end]))
         self._heads[raw[: end + 1]] = head
         return head
+
+
+def _string(raw: bytes) -> str:
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        return raw.decode("utf-8", "replace")
 
 
 def _parsed_pair(raw: bytes) -> bytes:
