@@ -60,12 +60,26 @@ def _matplotlib(name: str, figure: Any) -> tuple[str, Content]:
     figure.savefig(buffer, format=suffix, metadata=metadata)
     data = buffer.getvalue()
     if suffix == "png":
-        _drawn[figure] = data
-        figure.stale = False  # set again by whatever changes the figure from now on
+        _remember(figure, data)
     return name, Content(media_type_of(name), data)
 
 
 _drawn: Final[WeakKeyDictionary[Any, bytes]] = WeakKeyDictionary()
+
+
+def _remember(figure: Any, data: bytes) -> None:
+    """Keep what was drawn until the figure changes: matplotlib calls back when a part of it does."""
+    before = figure.stale_callback
+
+    def forget(changed: Any, stale: bool) -> None:
+        _drawn.pop(changed, None)
+        changed.stale_callback = before
+        if before is not None:
+            before(changed, stale)
+
+    figure.stale = False
+    figure.stale_callback = forget
+    _drawn[figure] = data
 
 
 def show_as_logged(shell: Any) -> None:
@@ -81,7 +95,7 @@ def show_as_logged(shell: Any) -> None:
     draw = formatter.lookup_by_type(Figure)
 
     def show(figure: Any) -> Any:
-        data = None if figure.stale else _drawn.get(figure)
+        data = _drawn.get(figure)
         return draw(figure) if data is None else base64.b64encode(data).decode()
 
     formatter.for_type(Figure, show)

@@ -1,5 +1,6 @@
 """The notebook's own process: an IPython kernel that takes values from its worker, and records."""
 
+import atexit
 import contextlib
 import ctypes
 import os
@@ -120,35 +121,37 @@ def _run_ipython(setup: Setup, emitter: Emitter) -> None:
     config.HistoryManager.hist_file = ":memory:"
     config.IPKernelApp.log_level = "CRITICAL"
     app = IPKernelApp.instance(config=config, connection_file=setup.connection_file)
-    os.environ["MPLBACKEND"] = (
-        _INLINE  # figures go into the notebook, whatever the machine's default
-    )
+    os.environ["MPLBACKEND"] = _INLINE  # figures are shown, whatever the machine's default
     app.initialize([])  # type: ignore[no-untyped-call]
     shell: Any = app.shell
     if "matplotlib.pyplot" in sys.modules:  # imported before there was a shell to show figures in
         shell.enable_matplotlib("inline")
         show_as_logged(shell)
     else:
-        shell.events.register("post_execute", _FigureHook(shell))
+        shell.events.register("pre_run_cell", _FigureHook(shell))
     shell.events.register("post_run_cell", lambda _: emitter.flush())
     app.start()  # type: ignore[no-untyped-call]
+    # As at any interpreter's end, but threads that the notebook left behind must not hold it up.
+    atexit._run_exitfuncs()
     with contextlib.suppress(OSError):
         emitter.flush()
-    # Threads that a notebook left behind must not hold up the end, nor exit handlers fail it.
-    sys.stdout.flush()
-    sys.stderr.flush()
     os._exit(0)
 
 
 class _FigureHook:
-    """Sets figures up once the notebook has imported matplotlib."""
+    """Sets figures up before the first cell after the one that imports matplotlib."""
 
     def __init__(self, shell: Any) -> None:
         self._shell = shell
 
-    def __call__(self) -> None:
-        if "matplotlib.pyplot" in sys.modules:
-            self._shell.events.unregister("post_execute", self)
+    def __call__(self, _cell: object) -> None:
+        if "matplotlib.pyplot" not in sys.modules:
+            return
+        import matplotlib as mpl  # noqa: PLC0415 (only where the notebook has)
+
+        self._shell.events.unregister("pre_run_cell", self)
+        if mpl.get_backend(auto_select=False) == _INLINE:  # the user has chosen no other
+            self._shell.enable_matplotlib("inline")
             show_as_logged(self._shell)
 
 

@@ -11,6 +11,7 @@ signal numbers, and says the exit code at the end.
 """
 
 import contextlib
+import ctypes
 import faulthandler
 import gc
 import importlib
@@ -25,6 +26,8 @@ from dataclasses import asdict, dataclass
 from multiprocessing.connection import Connection
 from typing import Final
 
+import psutil
+
 from spanbook import kernel
 
 # What every notebook needs, and what makes up most of their start: seconds when imported afresh.
@@ -38,6 +41,8 @@ BASE: Final = (
     "spanbook.figures",
 )
 MAX_REQUEST: Final = 1 << 20
+MARKER: Final = "SPANBOOK_ATTEMPT_ID"  # as in spanbook.worker, which needs Ray to be imported
+_PR_SET_CHILD_SUBREAPER: Final = 36
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,14 +61,35 @@ class Request:
 class _Kernel:
     """A kernel that was forked, and the worker's connection."""
 
-    def __init__(self, pid: int, connection: socket.socket) -> None:
+    def __init__(self, pid: int, connection: socket.socket, mark: str | None) -> None:
         self.pid = pid
         self.connection = connection
+        self._mark = mark
 
-    def kill(self, signum: int = signal.SIGKILL) -> None:
-        """Signal the kernel and all that it started."""
+    def signal(self, signum: int) -> None:
+        """Signal the kernel and what it started."""
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, signum)
+
+    def kill(self) -> None:
+        """Kill the kernel and all that it started, in whatever session that is."""
+        below: list[psutil.Process] = []
+        with contextlib.suppress(psutil.Error):
+            below = psutil.Process(self.pid).children(recursive=True)
+        self.signal(signal.SIGKILL)
+        for process in below:
+            with contextlib.suppress(psutil.Error):
+                process.kill()
+
+    def kill_orphans(self) -> None:
+        """Kill what an ended kernel leaves: on Linux its children are the host's own then."""
+        self.signal(signal.SIGKILL)
+        for process in psutil.Process().children() if self._mark else ():
+            with contextlib.suppress(psutil.Error):
+                if process.environ().get(MARKER) == self._mark:
+                    for below in process.children(recursive=True):
+                        below.kill()
+                    process.kill()
 
 
 class Host:
@@ -125,7 +151,7 @@ class Host:
                 os._exit(70)
         for fd in fds:
             os.close(fd)
-        self._kernels[pid] = _Kernel(pid, connection)
+        self._kernels[pid] = _Kernel(pid, connection, request.environ.get(MARKER))
         connection.setblocking(False)
         self._selector.register(connection, selectors.EVENT_READ, lambda: self._told(pid))
         self._tell(connection, {"pid": pid})
@@ -141,8 +167,11 @@ class Host:
             return
         except OSError:
             data = b""
-        for number in data.split():
-            found.kill(int(number))
+        for number in map(int, data.split()):
+            if number == signal.SIGKILL:
+                found.kill()
+            else:
+                found.signal(number)
         if not data:
             self._selector.unregister(found.connection)
             found.kill()
@@ -161,7 +190,7 @@ class Host:
             ended = self._kernels.pop(pid, None)
             if ended is None:
                 continue
-            ended.kill()  # what it started and did not wait for
+            ended.kill_orphans()
             with contextlib.suppress(KeyError, ValueError):
                 self._selector.unregister(ended.connection)
             self._tell(ended.connection, {"exit": os.waitstatus_to_exitcode(status)})
@@ -211,8 +240,9 @@ def _reseed() -> None:
 def main() -> None:
     """``python -m spanbook.kernelhost LISTENER_FD OWNER_FD [MODULE …]``."""
     listener_fd, owner_fd, *preload = sys.argv[1:]
-    kernel.die_with_parent()
     os.setsid()
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the driver's to handle
     Host(socket.socket(fileno=int(listener_fd)), int(owner_fd)).serve(preload)
 

@@ -1,6 +1,7 @@
 """The worker's side of notebook kernels: asks the kernel host for one, and watches it."""
 
 import asyncio
+import atexit
 import contextlib
 import json
 import os
@@ -35,6 +36,7 @@ def _own_host() -> KernelHost:
     """This worker's own host, where the driver started none on this machine."""
     host = KernelHost()
     usage.leaving_out(host.pid)
+    atexit.register(host.close)
     return host
 
 

@@ -131,14 +131,14 @@ def _forms(secret: str) -> Iterable[str]:
     for text in plain:
         if len(text) < MIN_SECRET:
             continue
-        yield text
         yield quote(text, safe="", errors="surrogateescape")
         yield quote(text, errors="surrogateescape")
         yield quote_plus(text, errors="surrogateescape")
-        yield repr(text)[1:-1]
-        for once in _json_forms(text):
-            yield once
-            yield from _json_forms(once)  # JSON in a notebook's JSON
+        for spelled in (text, repr(text)[1:-1]):
+            yield spelled
+            for once in _json_forms(spelled):
+                yield once
+                yield from _json_forms(once)  # JSON in a notebook's JSON
     raw = secret.encode("utf-8", "surrogateescape")
     if len(raw) >= 6:
         yield from _base64_forms(raw)

@@ -186,18 +186,20 @@ class _Session:
         self.notebook.metadata.papermill.input_path = self.source.path  # not the notebook itself
         kernel = Kernel(folder_of(self.source.folder), os.environ)
         reader = threading.Thread(target=self._read, args=(kernel.link,), name="spanbook-kernel")
+        client = _Client(manager, km=kernel.manager, kernel_name="python3")
+        client.session = self
+        client.on_notebook_start = lambda **_: self.control.running()
+        client.on_cell_executed = self._cell_done
         try:
             kernel.link.send(self._setup(kernel))
             reader.start()
-            client = _Client(manager, km=kernel.manager, kernel_name="python3")
-            client.session = self
-            client.on_notebook_start = lambda **_: self.control.running()
-            client.on_cell_executed = self._cell_done
             with usage.including(kernel.process.pid):
                 client.execute()
         except (DeadKernelError, EOFError, OSError) as error:
             raise _kernel_error(kernel.process.poll()) from error
         finally:
+            if client.kc is not None:
+                client.kc.stop_channels()
             kernel.close()
             if reader.ident is not None:
                 reader.join(10)

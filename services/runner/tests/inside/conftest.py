@@ -241,6 +241,7 @@ def run_notebook() -> Iterator[Callable[..., Notebook]]:
         secrets: Iterable[str] = (),
         **kwargs: Any,
     ) -> Notebook:
+        os.environ.pop("PYTEST_CURRENT_TEST", None)  # ipykernel behaves otherwise where it sees it
         recorder, driver = Recorder(secrets), Driver()
         result = error = None
         try:

@@ -15,7 +15,6 @@ from spanbook.errors import ValueTooLargeError
 from spanbook_runfile import names
 from spanbook_runfile.names import Event
 
-
 RUN_ID, SPAN_ID = "ab" * 16, "cd" * 8
 
 
