@@ -80,7 +80,7 @@ class Runner:
             text=True,
         )
 
-    def finish(self, process: "subprocess.Popen[str]", seconds: float = 120) -> Done:
+    def finish(self, process: "subprocess.Popen[str]", seconds: float = 300) -> Done:
         """Wait for it, and read what it recorded."""
         began = time.monotonic()
         try:
@@ -93,7 +93,7 @@ class Runner:
         run = read_journal(spools[-1], spools[-1].stem) if spools else None
         return Done(process.returncode, out, err, run, time.monotonic() - began)
 
-    def run(self, code: str = "", *words: str, seconds: float = 120, **env: str) -> Done:
+    def run(self, code: str = "", *words: str, seconds: float = 300, **env: str) -> Done:
         """Run a pipeline to its end."""
         if code:
             self.write(code)

@@ -1,5 +1,8 @@
 """What can go wrong before, during and after a run, told so that it can be mended."""
 
+import os
+import traceback
+from pathlib import Path
 from typing import Any
 
 
@@ -60,3 +63,17 @@ def one_of(word: str, known: Any) -> str:
     if near:
         return f"Did you mean {near[0]!r}?"
     return "Known are: " + ", ".join(names) + "." if names else "There are none."
+
+
+def user_traceback(error: BaseException) -> str:
+    """The traceback without importlib's and our own frames."""
+    ours = str(Path(__file__).parent) + os.sep
+    frames = [
+        frame
+        for frame in traceback.extract_tb(error.__traceback__)
+        if not frame.filename.startswith((ours, "<frozen importlib"))
+        and f"importlib{os.sep}__init__.py" not in frame.filename
+    ]
+    head = "Traceback (most recent call last):\n" if frames else ""
+    text = head + "".join(traceback.format_list(frames))
+    return (text + "".join(traceback.format_exception_only(error))).rstrip()

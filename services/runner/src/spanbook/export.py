@@ -12,7 +12,6 @@ from typing import Any, Protocol
 
 import grpc
 from opentelemetry.exporter.otlp.proto.grpc._log_exporter import OTLPLogExporter as GrpcLogs
-from opentelemetry.exporter.otlp.proto.grpc.exporter import OTLPExporterMixin
 from opentelemetry.exporter.otlp.proto.grpc.metric_exporter import OTLPMetricExporter as GrpcMetrics
 from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter as GrpcSpans
 from opentelemetry.exporter.otlp.proto.http._log_exporter import OTLPLogExporter as HttpLogs
@@ -84,63 +83,40 @@ def exporter(env: Mapping[str, str] | None = None) -> Exporter:
     return _Grpc(endpoint) if protocol == "grpc" else _Http(endpoint)
 
 
-class _Ready(OTLPExporterMixin[Any, Any, Any, Any]):
-    """A gRPC exporter whose data is a ready request, and which tells why it failed."""
-
-    refusal: grpc.RpcError | None = None
-
-    def _translate_data(self, data: Any) -> Any:
-        return data
-
-    def _count_data(self, data: Any) -> int:  # noqa: ARG002
-        return 1
-
-    def _initialize_channel_and_stub(self) -> None:
-        super()._initialize_channel_and_stub()  # type: ignore[no-untyped-call]
-        client: Any = self._client
-        send = client.Export
-
-        def export(**kwargs: Any) -> Any:
-            self.refusal = None
-            try:
-                return send(**kwargs)
-            except grpc.RpcError as error:
-                self.refusal = error
-                raise
-
-        client.Export = export
-
-
-class _ReadySpans(_Ready, GrpcSpans):
-    """Spans over gRPC."""
-
-
-class _ReadyLogs(_Ready, GrpcLogs):
-    """Log records over gRPC."""
-
-
-class _ReadyMetrics(_Ready, GrpcMetrics):
-    """Metrics over gRPC."""
-
-
 class _Grpc:
+    """The exporters' own channels, used one call at a time: the spool tries again, not they."""
+
     def __init__(self, endpoint: str) -> None:
         self.endpoint = endpoint
-        explicit = None if "OTEL_EXPORTER_OTLP_ENDPOINT" in os.environ else endpoint
-        self._exporters = {
-            Signal.TRACES: _ReadySpans(explicit),
-            Signal.LOGS: _ReadyLogs(explicit),
-            Signal.METRICS: _ReadyMetrics(explicit),
+        options: dict[str, Any] = {}
+        if not os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT"):
+            options["endpoint"] = endpoint
+        if os.environ.get("OTEL_EXPORTER_OTLP_COMPRESSION", "").strip().lower() == "none":
+            # The specification knows the word, the exporter does not.
+            del os.environ["OTEL_EXPORTER_OTLP_COMPRESSION"]
+        self._exporters: dict[Signal, Any] = {
+            Signal.TRACES: GrpcSpans(**options),
+            Signal.LOGS: GrpcLogs(**options),
+            Signal.METRICS: GrpcMetrics(**options),
         }
 
     def send(self, signal: Signal, payload: bytes) -> Refusal | None:
         exporter = self._exporters[signal]
-        if exporter._export(_REQUESTS[signal].FromString(payload)).name == "SUCCESS":
-            return None
-        error = exporter.refusal
-        if error is None:
-            return Refusal("the exporter is closed", final=False)
-        return Refusal(f"{error.code().name}: {error.details()}", error.code() not in _PASSING)
+        try:
+            exporter._client.Export(  # noqa: SLF001
+                request=_REQUESTS[signal].FromString(payload),
+                metadata=exporter._headers,  # noqa: SLF001
+                timeout=exporter._timeout,  # noqa: SLF001
+            )
+        except grpc.RpcError as error:
+            code = error.code()
+            if code is grpc.StatusCode.UNAVAILABLE:  # the channel's own pause grows to minutes
+                exporter._channel.close()  # noqa: SLF001
+                exporter._initialize_channel_and_stub()  # noqa: SLF001
+            return Refusal(f"{code.name}: {error.details()}", code not in _PASSING)
+        except ValueError as error:  # closed in the meantime
+            return Refusal(str(error), final=False)
+        return None
 
     def close(self) -> None:
         for exporter in self._exporters.values():

@@ -4,13 +4,12 @@ import importlib
 import importlib.util
 import os
 import sys
-import traceback
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from spanbook.errors import PipelineError, one_of
+from spanbook.errors import PipelineError, one_of, user_traceback
 from spanbook.pipeline import Pipeline
 
 
@@ -111,20 +110,6 @@ def _import(name: str) -> ModuleType:
         raise PipelineError(
             f"The pipeline cannot be imported: {type(error).__name__}: {error}\n\n{user_traceback(error)}"
         ) from None
-
-
-def user_traceback(error: BaseException) -> str:
-    """The traceback without importlib's and our own frames."""
-    ours = str(Path(__file__).parent) + os.sep
-    frames = [
-        frame
-        for frame in traceback.extract_tb(error.__traceback__)
-        if not frame.filename.startswith((ours, "<frozen importlib"))
-        and f"importlib{os.sep}__init__.py" not in frame.filename
-    ]
-    head = "Traceback (most recent call last):\n" if frames else ""
-    text = head + "".join(traceback.format_list(frames))
-    return (text + "".join(traceback.format_exception_only(error))).rstrip()
 
 
 def _choose(module: ModuleType, wanted: str, target: str) -> Pipeline[..., Any]:

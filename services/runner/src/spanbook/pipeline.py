@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Generic, ParamSpec, TypeVar
 
 from spanbook.dag import Condition, Graph, Handle, current
-from spanbook.errors import PipelineError
+from spanbook.errors import PipelineError, user_traceback
 from spanbook.task import Mapper
 
 P = ParamSpec("P")
@@ -33,7 +33,15 @@ class Pipeline(Generic[P, R]):
         """
         graph = Graph(self.name)
         with graph.building():
-            graph.result = self.function(**parameters)  # type: ignore[call-arg]
+            try:
+                graph.result = self.function(**parameters)  # type: ignore[call-arg]
+            except PipelineError:
+                raise
+            except Exception as error:
+                raise PipelineError(
+                    f"The pipeline {self.name!r} cannot be built: it raised "
+                    f"{type(error).__name__}: {error}\n\n{user_traceback(error)}"
+                ) from error
         if not graph.nodes:
             raise PipelineError(
                 f"The pipeline {self.name!r} calls no task, so there is nothing to run."

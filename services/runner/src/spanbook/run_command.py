@@ -174,10 +174,11 @@ def run_command(options: argparse.Namespace) -> int:
             settings = replace(settings, site_url=running.url)
 
         from spanbook.run import execute, new_run_id  # noqa: PLC0415 (imports Ray)
-        from spanbook.terminal import PlainView, summary, undelivered  # noqa: PLC0415
+        from spanbook.terminal import summary, undelivered  # noqa: PLC0415
 
         run_id = new_run_id()
-        finished = execute(found, graph, parameters, settings, PlainView(), run_id, part)
+        with _view() as view:
+            finished = execute(found, graph, parameters, settings, view, run_id, part)
         url = f"{settings.site_url.rstrip('/')}/runs/{run_id}/index.html"
         summary(finished, sys.stdout)
         if finished.spool is not None:
@@ -218,6 +219,17 @@ def _services(options: argparse.Namespace, settings: Settings) -> AbstractContex
 
     ports = local.Ports.choose(flags, os.environ)
     return local.services(settings.outputs, ports, lambda text: print(text, flush=True), keep)
+
+
+def _view() -> Any:
+    """A live view on a terminal, plain lines elsewhere."""
+    if sys.stdout.isatty() and os.environ.get("TERM", "") not in ("", "dumb"):
+        from spanbook.live import LiveView  # noqa: PLC0415
+
+        return LiveView()
+    from spanbook.terminal import PlainView  # noqa: PLC0415
+
+    return PlainView()
 
 
 def _wait_for_ctrl_c() -> None:

@@ -178,15 +178,11 @@ class Schedule:
         """Go on with a node for which nothing is left to wait."""
         if state.result is not None or state.running is not None:
             return
-        for other in state.node.waits_for():
-            up = self.states.get(other)
-            if (
-                up
-                and up.result not in (None, Result.SUCCESS)
-                and not isinstance(state.node, EitherNode)
-            ):
-                self._skip(state, up)
-                return
+        if not isinstance(state.node, EitherNode):
+            for up in state.holds:
+                if up.result not in (None, Result.SUCCESS):
+                    self._skip(state, up)
+                    return
         if state.waits:
             return
         state.ready = state.ready or time.time_ns()

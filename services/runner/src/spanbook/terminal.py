@@ -11,8 +11,9 @@ from spanbook.dag import Graph, Slot, TaskNode
 from spanbook.dispatch import Ended, Try
 from spanbook.run import Finished
 from spanbook.schedule import State
+from spanbook.worker import Outcome
 
-MARKS = {
+MARKS: dict[str, str] = {
     Result.SUCCESS: "✓",
     Result.FAILURE: "✗",
     Result.ERROR: "✗",
@@ -25,9 +26,14 @@ MARKS = {
 class PlainView:
     """One line for each thing that happens: for logs, CI and pipes."""
 
+    def __enter__(self) -> "PlainView":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Nothing has to be cleared."""
+
     def __init__(self, out: TextIO | None = None) -> None:
         self._out = out or sys.stdout
-        self._labels: dict[TaskNode, str] = {}
         self._start = time.monotonic()
 
     def _say(self, text: str) -> None:
@@ -49,7 +55,7 @@ class PlainView:
             outcome = ended.outcome
             self._say(
                 f"↻ {label(ended.attempt.node)} attempt {ended.attempt.number}: {outcome.result}: "
-                f"{_short(outcome.error_type, outcome.error_message)}; again in {retry_in:g} s"
+                f"{short_error(outcome)}; again in {retry_in:g} s"
             )
 
     def task_ended(self, state: State) -> None:
@@ -57,7 +63,7 @@ class PlainView:
         assert isinstance(state.node, TaskNode)
         assert state.result is not None
         why = (
-            f": {_short('', state.message)}"
+            f": {_first_line(state.message)}"
             if state.message and state.result is not Result.SUCCESS
             else ""
         )
@@ -93,9 +99,15 @@ def seconds(state: State) -> str:
     return f" in {(outcome.end - outcome.running) / 1e9:.1f} s"
 
 
-def _short(kind: str, message: str) -> str:
-    first = message.strip().split("\n", 1)[0][:160]
+def short_error(outcome: Outcome) -> str:
+    """An attempt's error in one line."""
+    first = _first_line(outcome.error_message)
+    kind = outcome.error_type
     return f"{kind}: {first}" if kind and first else kind or first
+
+
+def _first_line(text: str) -> str:
+    return text.strip().split("\n", 1)[0][:160]
 
 
 def summary(finished: Finished, out: TextIO) -> None:
