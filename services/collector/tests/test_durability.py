@@ -332,13 +332,13 @@ def test_two_hundred_kills_lose_and_double_nothing(collector, otlp) -> None:
     """Kill -9 at random instants under load: every acknowledged span is found, and found once."""
     rng = random.Random(4)
     running = collector("--grace=600", "--idle=600", "--log-level=warning")
-    kills = 200
+    kills = int(os.environ.get("SPANBOOK_CRASH_KILLS", "200"))
     done = threading.Event()
     acknowledged: dict[str, list[str]] = {}
     lock = threading.Lock()
 
     def client(number: int) -> None:
-        """Sends batches to runs of its own, retries as SDKs do, and completes a run now and then."""
+        """Sends batches to runs of its own, and retries as SDKs do."""
         while not done.is_set():
             run_id, mine = otlp.id(), []
             for _ in range(rng.randint(5, 40)):

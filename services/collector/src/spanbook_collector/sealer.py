@@ -16,7 +16,7 @@ import threading
 import time
 from pathlib import Path
 
-from spanbook_runfile.merge import Merge, write_run_file
+from spanbook_runfile.merge import seal_journal
 from spanbook_runfile.names import SealReason
 
 _NOTE_MOST = 1 << 16  # bytes: the spanbook member stands at the end and is short
@@ -31,17 +31,12 @@ def seal(journal: Path, runs: Path, run_id: str, reason: SealReason) -> Path:
     """
     target = runs / f"{run_id}.json"
     if not target.exists():
-        return merge_journal(journal, runs, run_id, reason)
+        return seal_journal(journal, runs, run_id, reason)
     with tempfile.TemporaryDirectory(prefix=".check-", dir=runs) as aside:
-        again = merge_journal(journal, Path(aside), run_id, reason)
+        again = seal_journal(journal, Path(aside), run_id, reason)
         if _digest(again) == _digest(target):  # the merge is deterministic
             return target
     raise FileExistsError(f"{target} is there already, with other content; it is never rewritten.")
-
-
-def merge_journal(journal: Path, folder: Path, run_id: str, reason: SealReason) -> Path:
-    """The run file of a journal, written durably into a folder."""
-    return write_run_file(folder, run_id, Merge.of_journal(journal, run_id).seal(reason))
 
 
 def _digest(path: Path) -> str | None:
