@@ -6,7 +6,7 @@ import orjson
 from google.protobuf.message import DecodeError
 
 from spanbook_runfile import otlpjson
-from spanbook_runfile.decode import Decoder
+from spanbook_runfile.decoder import Decoder
 from spanbook_runfile.journal import Signal, read_frames
 from spanbook_runfile.merge import Merge
 from spanbook_runfile.model import Json, Run

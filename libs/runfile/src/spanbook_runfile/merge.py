@@ -5,7 +5,6 @@ scratch file as it comes, with an index entry of some hundred bytes in memory; t
 copied from there in order.
 """
 
-import contextlib
 import errno
 import functools
 import hashlib
@@ -23,6 +22,7 @@ from google.protobuf.message import DecodeError
 from opentelemetry.proto.metrics.v1.metrics_pb2 import Metric
 
 from spanbook_runfile import names, otlpjson
+from spanbook_runfile.disk import sync_folder, write_aside, write_run_file
 from spanbook_runfile.journal import Signal, read_frames
 from spanbook_runfile.model import Counts
 from spanbook_runfile.names import SealReason, SpanType
@@ -381,44 +381,14 @@ def seal_journal(
         merge = Merge(run_id, cast("BinaryIO", scratch))
         for path in journals:
             merge.add_journal(path)
-        return _write_aside(runs, run_id, lambda stream: merge.write(stream, reason, now))
+        return write_aside(runs, run_id, lambda stream: merge.write(stream, reason, now))
 
 
-def write_run_file(folder: Path, run_id: str, content: bytes) -> Path:
-    """Write a run file aside, fsync it, make it read-only and rename it into place.
-
-    Raises:
-        OSError: the disk refused; nothing bears the run file's name then.
-    """
-
-    def write(stream: BinaryIO) -> None:
-        stream.write(content)
-
-    return _write_aside(folder, run_id, write)
-
-
-def _write_aside(folder: Path, run_id: str, write: Callable[[BinaryIO], None]) -> Path:
-    target = folder / f"{run_id}.json"
-    aside = folder / f".{run_id}.{os.getpid()}.tmp"
-    try:
-        with aside.open("wb") as stream:
-            write(stream)
-            stream.flush()
-            os.fchmod(stream.fileno(), 0o444)
-            os.fsync(stream.fileno())
-        aside.rename(target)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            aside.unlink()
-        raise
-    sync_folder(folder)
-    return target
-
-
-def sync_folder(folder: Path) -> None:
-    """Make a rename or a new file in a folder durable (fsync of the folder)."""
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+__all__ = [
+    "Merge",
+    "counts_json",
+    "seal_journal",
+    "sync_folder",
+    "write_aside",
+    "write_run_file",
+]

@@ -1,0 +1,48 @@
+"""Run files on a disk: whole under their name, or not at all."""
+
+import contextlib
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import BinaryIO
+
+
+def write_run_file(folder: Path, run_id: str, content: bytes) -> Path:
+    """Write a run file aside, fsync it, make it read-only and rename it into place.
+
+    Raises:
+        OSError: the disk refused; nothing bears the run file's name then.
+    """
+
+    def write(stream: BinaryIO) -> None:
+        stream.write(content)
+
+    return write_aside(folder, run_id, write)
+
+
+def write_aside(folder: Path, run_id: str, write: Callable[[BinaryIO], None]) -> Path:
+    """As :func:`write_run_file`, for content that is written piece by piece."""
+    target = folder / f"{run_id}.json"
+    aside = folder / f".{run_id}.{os.getpid()}.tmp"
+    try:
+        with aside.open("wb") as stream:
+            write(stream)
+            stream.flush()
+            os.fchmod(stream.fileno(), 0o444)
+            os.fsync(stream.fileno())
+        aside.rename(target)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            aside.unlink()
+        raise
+    sync_folder(folder)
+    return target
+
+
+def sync_folder(folder: Path) -> None:
+    """Make a rename or a new file in a folder durable (fsync of the folder)."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
