@@ -7,6 +7,7 @@ import math
 import os
 import random
 import socket
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -14,7 +15,7 @@ import time
 import urllib.request
 import venv
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,14 +27,33 @@ from spanbook_site.output import Output
 EXPERIMENTS = {"200000000000001": "shop/train", "200000000000002": "shop/évaluation ✓"}
 START = 1_790_000_000_000
 PAGES = dict.fromkeys([*EXPERIMENTS, mlflow.ALL], "index.html")
-WORDS = ["a", "A", "ab", "B%", "b_", "Ünï", "z", "ﬀ", "𝒳", "日本", "", " ", "1", "10", "9", "it's", 'say "x"', "100%"]
+WORDS = [
+    "a",
+    "A",
+    "ab",
+    "B%",
+    "b_",
+    "Ünï",
+    "z",
+    "ﬀ",
+    "𝒳",
+    "日本",
+    "",
+    " ",
+    "1",
+    "10",
+    "9",
+    "it's",
+    'say "x"',
+    "100%",
+]
 PARAMS = ["lr", "n", "model.type", "a b", "name with spaces", "Ünï"]
 TAGS = ["color", "team/owner", "a b", "mlflow.user", "mlflow.source.name"]
 METRICS = ["loss", "acc", "f1 score", "val/loss", "sparse", "nan", "Ünï"]
 VALUES = [0.0, -0.0, 1.0, -1.0, 0.5, 0.25, 1e-300, 1e300, 3, -7.25, math.nan, MAX_FLOAT, -MAX_FLOAT]
 
 
-def generated(count: int = 240, seed: int = 1) -> dict[str, list[Record]]:
+def generated(count: int = 150, seed: int = 1) -> dict[str, list[Record]]:
     """Random runs, by the pipeline run whose file holds them: ties, gaps, NaN, infinities, deleted, unicode."""
     rng = random.Random(seed)
     out: dict[str, list[Record]] = {}
@@ -63,13 +83,17 @@ def _record(rng: random.Random, run: str, number: int) -> Record:
         end=rng.choice([None, start + 10, start + 1000]),
         params=params,
         tags=tags,
-        histories={key: _history(rng, start) for key in METRICS if rng.random() < (0.1 if key == "sparse" else 0.8)},
+        histories={
+            key: _history(rng, start)
+            for key in METRICS
+            if rng.random() < (0.1 if key == "sparse" else 0.8)
+        },
         lifecycle="deleted" if rng.random() < 0.1 else "active",
     )
 
 
 def _history(rng: random.Random, start: int) -> list[Point]:
-    length = rng.choice([1, 1, 2, 5, 319, 320, 321, 322, 700, 1500]) if rng.random() < 0.3 else 1
+    length = rng.choice([2, 5, 319, 320, 321, 322, 700, 1500]) if rng.random() < 0.1 else 1
     points = {}
     for step in range(length):
         value = rng.choice(VALUES) if rng.random() < 0.5 else rng.random()
@@ -125,7 +149,9 @@ def mlflow_python() -> Path:
     python = place / "bin" / "python"
     if not (place / "ready").exists():
         venv.create(place, with_pip=True, clear=True)
-        subprocess.run([python, "-m", "pip", "install", "--quiet", f"mlflow=={VERSION}"], check=True)
+        subprocess.run(
+            [python, "-m", "pip", "install", "--quiet", f"mlflow=={VERSION}"], check=True
+        )
         (place / "ready").touch()
     return python
 
@@ -147,9 +173,13 @@ def real_server(folder: Path, runs: dict[str, list[Record]]) -> Iterator[Served]
         "--backend-store-uri", f"sqlite:///{folder}/mlflow.db", "--artifacts-destination", folder / "artifacts",
     ]  # fmt: skip
     with (folder / "server.log").open("wb") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log, env=environment, cwd=folder, start_new_session=True)
+        process = subprocess.Popen(
+            command, stdout=log, stderr=log, env=environment, cwd=folder, start_new_session=True
+        )
         try:
             _wait(process, f"http://127.0.0.1:{port}/health", folder / "server.log")
+            with closing(sqlite3.connect(folder / "mlflow.db")) as store, store:
+                store.execute("DELETE FROM experiments WHERE experiment_id = 0")  # made at each start
             yield Served(f"http://127.0.0.1:{port}/")
         finally:
             os.killpg(process.pid, 15)
@@ -159,7 +189,10 @@ def real_server(folder: Path, runs: dict[str, list[Record]]) -> Iterator[Served]
 def _dumped(record: Record) -> dict[str, object]:
     row = record.row()
     row["experiment_name"] = record.experiment_name
-    row["histories"] = {k: [[s, t, "NaN" if math.isnan(v) else v] for s, t, v in p] for k, p in record.histories.items()}
+    row["histories"] = {
+        k: [[s, t, "NaN" if math.isnan(v) else v] for s, t, v in p]
+        for k, p in record.histories.items()
+    }
     return row
 
 

@@ -19,7 +19,9 @@ from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 def point(kind: type, run: str, key: str, step: int, time: int, value: float | str) -> object:
     """A metric's row; NaN is a zero with a mark, as the store keeps it."""
     nan = value == "NaN"
-    return kind(run_uuid=run, key=key, step=step, timestamp=time, value=0 if nan else value, is_nan=nan)
+    return kind(
+        run_uuid=run, key=key, step=step, timestamp=time, value=0 if nan else value, is_nan=nan
+    )
 
 
 def main(folder: Path) -> None:
@@ -27,18 +29,24 @@ def main(folder: Path) -> None:
     store = SqlAlchemyStore(f"sqlite:///{folder}/mlflow.db", "mlflow-artifacts:/")
     runs = json.loads((folder / "runs.json").read_text())
     with store.ManagedSessionMaker(read_only=False) as session:
-        session.query(SqlExperiment).delete()
         for number in dict.fromkeys(run["experiment"] for run in runs):
-            session.add(experiment(number, [run for run in runs if run["experiment"] == number], folder))
+            session.add(
+                experiment(number, [run for run in runs if run["experiment"] == number], folder)
+            )
         session.flush()
-        for run in runs:
-            session.add_all(rows(run))
+        found = [row for run in runs for row in rows(run)]
+        session.bulk_save_objects([row for row in found if isinstance(row, SqlRun)])
+        session.bulk_save_objects([row for row in found if not isinstance(row, SqlRun)])
 
 
 def experiment(number: str, runs: list[dict], folder: Path) -> object:
     """An experiment whose times and tags are those of the static site's list."""
     listed = folder / "experiments.json"
-    known = {e["id"]: e for e in json.loads(listed.read_text())["experiments"]}[number] if listed.exists() else {}
+    known = (
+        {e["id"]: e for e in json.loads(listed.read_text())["experiments"]}[number]
+        if listed.exists()
+        else {}
+    )
     return SqlExperiment(
         experiment_id=int(number),
         name=runs[0]["experiment_name"],

@@ -72,7 +72,9 @@ def write_records(
         output.write(f"{folder}/{name}", content)
 
 
-def write_site(group: Group, output: Output, entries: Iterable[Entry], *, ui: Path | None = None) -> bool:
+def write_site(
+    group: Group, output: Output, entries: Iterable[Entry], *, ui: Path | None = None
+) -> bool:
     """Bring the tables up to date with the runs, and put the UI there.
 
     ``group`` is :meth:`spanbook_site.memo.Memo.group`, ``entries`` are all runs of which

@@ -46,7 +46,10 @@ def write(group: Group, output: Output, entries: Iterable[Entry]) -> None:
     only when its key changed.
     """
     chunks = dict(_chunks(output, sorted(entries, key=lambda entry: (entry.start, entry.run))))
-    keys = {name: key_of(f"{entry.run} {entry.version}" for entry in members) for name, members in chunks.items()}
+    keys = {
+        name: key_of(f"{entry.run} {entry.version}" for entry in members)
+        for name, members in chunks.items()
+    }
     for name, members in chunks.items():
         runs = [entry.run for entry in members]
 
@@ -55,7 +58,12 @@ def write(group: Group, output: Output, entries: Iterable[Entry]) -> None:
 
         group(f"mlflow/chunk/{name}", keys[name], output, write_chunk)
     names = sorted(chunks)
-    group("mlflow/experiments", key_of(names, (keys[name] for name in names)), output, lambda part: _write_experiments(part, names))
+    group(
+        "mlflow/experiments",
+        key_of(names, (keys[name] for name in names)),
+        output,
+        lambda part: _write_experiments(part, names),
+    )
 
 
 def _chunks(output: Output, entries: Sequence[Entry]) -> Iterator[tuple[str, list[Entry]]]:
@@ -93,8 +101,12 @@ def _write_chunk(output: Output, name: str, runs: Sequence[str]) -> None:
         for row in content["rows"]:
             rows.setdefault(row["experiment"], []).append(row)
     for experiment, members in rows.items():
-        output.write(f"{DATA}/experiments/{experiment}/{name}.json", orjson.dumps(columns.pack(members)))
-    output.write_json(_part_address(name), {experiment: _part(members) for experiment, members in rows.items()})
+        output.write(
+            f"{DATA}/experiments/{experiment}/{name}.json", orjson.dumps(columns.pack(members))
+        )
+    output.write_json(
+        _part_address(name), {experiment: _part(members) for experiment, members in rows.items()}
+    )
 
 
 def _part(rows: Sequence[Row]) -> Json:
@@ -117,7 +129,9 @@ def _write_experiments(output: Output, chunks: Sequence[str]) -> None:
     """Write the list that the pages start from: every experiment, and its chunks."""
     parts: dict[str, list[tuple[str, Json]]] = {}
     for chunk in chunks:
-        for experiment, part in orjson.loads(output.path(_part_address(chunk)).read_bytes()).items():
+        for experiment, part in orjson.loads(
+            output.path(_part_address(chunk)).read_bytes()
+        ).items():
             parts.setdefault(experiment, []).append((chunk, part))
     found = [_experiment(experiment, members) for experiment, members in sorted(parts.items())]
     output.write_json(f"{DATA}/experiments.json", {"all": ALL, "experiments": found})
@@ -127,7 +141,11 @@ def _experiment(experiment: str, parts: list[tuple[str, Json]]) -> Json:
     parts.sort(key=lambda item: (item[1]["last"], item[0]))
     newest = parts[-1][1]
     keys = {
-        kind: sorted(list(dict.fromkeys(key for _, part in reversed(parts) for key in part[kind]))[:MAX_VIEW_KEYS])
+        kind: sorted(
+            list(dict.fromkeys(key for _, part in reversed(parts) for key in part[kind]))[
+                :MAX_VIEW_KEYS
+            ]
+        )
         for kind in ("metrics", "params")
     }
     return {
@@ -141,7 +159,10 @@ def _experiment(experiment: str, parts: list[tuple[str, Json]]) -> Json:
             "mlflow.note.content": f"[Open in the pipeline monitor](../{newest['page']})",
             f"mlflow.sharedViewState.{VIEW}": shared_view(keys["metrics"], keys["params"]),
         },
-        "chunks": [{"name": chunk, **{key: part[key] for key in ("rows", "first", "last")}} for chunk, part in parts],
+        "chunks": [
+            {"name": chunk, **{key: part[key] for key in ("rows", "first", "last")}}
+            for chunk, part in parts
+        ],
     }
 
 

@@ -42,6 +42,7 @@
   /** The clauses of a filter; all must hold. */
   shim.parseFilter = function (text, target = RUNS) {
     const tokens = shim.tokens(text ?? "");
+    if (text && tokens.every((token) => token.type === "space")) throw shim.invalid(`Invalid filter '${text}'. Could not be parsed.`);
     const clauses = [];
     let at = 0;
     for (;;) {
@@ -59,13 +60,7 @@
       throw shim.invalid(`Invalid clause(s) in filter string: '${tokens.slice(start).map((t) => t.text).join("")}'`);
     };
     const [left, afterLeft] = identifier(tokens, start) ?? refuse();
-    let at = skip(tokens, afterLeft);
-    const words = [];
-    while (tokens[at]?.type === "keyword" && words.length < 3) {
-      words.push(tokens[at].text.replace(/\s+/g, " ").toUpperCase());
-      at = skip(tokens, at + 1);
-    }
-    const operator = words.join(" ");
+    let [operator, at] = keywords(tokens, skip(tokens, afterLeft));
     if (NULLS.includes(operator)) return [nullClause(left, operator, target), at];
     if (LISTS.includes(operator)) {
       const end = parenthesis(tokens, at) ?? refuse();
@@ -73,12 +68,24 @@
       const found = column(left, target, target.attributes);
       return [{ ...found, comparator: operator, value: listValue(found, text, target) }, end];
     }
-    if (words.length || tokens[at]?.type !== "compare") refuse();
+    if (tokens[at]?.type !== "compare") refuse();
     const comparator = tokens[at].text.replace(/\s+/g, " ");
     at = skip(tokens, at + 1);
     const [value, end] = operand(tokens, at) ?? refuse();
     const found = column(left, target, target.attributes);
     return [{ ...found, comparator: comparator.toUpperCase(), value: scalar(found, value, target) }, end];
+  }
+
+  /** IN, NOT IN, IS NULL or IS NOT NULL, and where it ends; "" where there is none of them. */
+  function keywords(tokens, start) {
+    let words = "";
+    let at = start;
+    while (tokens[at]?.type === "keyword") {
+      words = `${words} ${tokens[at].text}`.replace(/\s+/g, " ").trim().toUpperCase();
+      at = skip(tokens, at + 1);
+      if (NULLS.includes(words) || LISTS.includes(words)) return [words, at];
+    }
+    return ["", start];
   }
 
   function skip(tokens, at) {
@@ -94,8 +101,8 @@
       const dot = skip(tokens, end);
       if (tokens[dot]?.text !== ".") break;
       const part = skip(tokens, dot + 1);
-      if (!["name", "symbol", "string"].includes(tokens[part]?.type) && tokens[part]?.text !== "*") break;
-      end = part + 1;
+      const isPart = ["name", "symbol", "string"].includes(tokens[part]?.type) || tokens[part]?.text === "*";
+      end = isPart ? part + 1 : dot + 1; // a name may end in a dot: its key is empty then
     }
     return [tokens.slice(start, end).map((t) => t.text).join(""), end];
   }
@@ -167,6 +174,7 @@
       throw shim.invalid(`Only ['${target.lists.join("', '")}'] attributes support comparison with a list of quoted string values.`);
     }
     const items = pythonStrings(text.slice(1, -1));
+    if (/^\(\s*[A-Za-z_]\w*\s*\)$/.test(text)) throw new shim.MlflowError("INTERNAL_ERROR", `malformed node or string: ${text}`); // as the server fails
     if (!items?.length) {
       throw shim.invalid("While parsing a list in the query, expected a non-empty list of string values, but got ill-formed list.");
     }

@@ -1,0 +1,295 @@
+"""Rule: MLflow's own UI works on the static site as it does on its server.
+
+The same suite runs against both, with the same runs; the server is the control that shows that a
+check can pass and fails for the right reason. Plots must be drawn, no page may show an error, break
+the policy, ask what the shim cannot answer, or ask anyone else.
+"""
+
+import json
+import re
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+from mlflow_twins import real_server, static_server, write_static
+from playwright.sync_api import Browser, Locator, Page, expect
+from support.browser import Faults
+from ui_runs import ARTIFACTS, COUNT, NAME, PARENT, TRAIN, run_id, runs
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+WRONG = re.compile(
+    r"something went wrong|request error|webgl is not supported|cannot be displayed|error loading|"
+    r"couldn't load|could not be read|does not exist|unexpected error|page not found|failed to fetch",
+    re.IGNORECASE,
+)
+PATIENCE = 30_000
+
+
+@dataclass
+class Ui:
+    """The UI under one address, in a page that is watched."""
+
+    page: Page
+    url: str
+    static: bool
+
+    def open(self, route: str) -> Page:
+        """Go to a route of the UI, afresh."""
+        self.page.goto("about:blank")
+        self.page.goto(f"{self.url}#{route}")
+        return self.page
+
+    def check(self) -> None:
+        """No error on the page, and nothing that the shim did not know."""
+        text = self.page.locator("body").inner_text()
+        assert not WRONG.search(text), text[:2000]
+        if self.static:
+            assert self.page.evaluate("spanbookMlflow.unanswered") == []
+
+
+@pytest.fixture(scope="module")
+def addresses(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """The static site under a sub-path, and the real server, with the same runs."""
+    folder = tmp_path_factory.mktemp("ui")
+    site, server = folder / "www" / "a b" / "site", folder / "server"
+    write_static(site, runs())
+    _write_artifacts(site / "files", ".bin")
+    server.mkdir()
+    _write_artifacts(server / "artifacts" / TRAIN / run_id(0) / "artifacts", "")
+    shutil.copy(site / "mlflow" / "data" / "experiments.json", server)
+    with static_server(folder / "www") as static, real_server(server, runs()) as real:
+        yield {"static": f"{static.url}a%20b/site/mlflow/index.html", "server": real.url}
+
+
+def _write_artifacts(folder: Path, suffix: str) -> None:
+    for path, data in ARTIFACTS.items():
+        target = folder / f"{path}{suffix}"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(data)
+
+
+@pytest.fixture(params=["static", "server"])
+def ui(request: pytest.FixtureRequest, addresses: dict[str, str], page: Page, faults: Faults) -> Iterator[Ui]:
+    """The UI on the static site, then on the server; the test fails on what ``Ui.check`` or the browser finds."""
+    page.set_default_timeout(PATIENCE)
+    page.set_viewport_size({"width": 1500, "height": 1000})
+    asked: list[str] = []
+    page.on("request", lambda r: asked.append(r.url))
+    faults.expect("ResizeObserver loop")  # the UI's own, on both
+    if request.param == "server":
+        faults.expect("users/current", "404 (Not Found)")  # a server without auth says so
+    ui = Ui(page, addresses[request.param], request.param == "static")
+    yield ui
+    ui.check()
+    host = "/".join(ui.url.split("/")[:3])
+    elsewhere = [url for url in asked if not url.startswith((host, "blob:", "data:", "about:"))]
+    assert elsewhere == []
+
+
+def rows(page: Page) -> Locator:
+    """The rows of the runs table."""
+    return page.locator(".ag-center-cols-container .ag-row, .ag-pinned-left-cols-container .ag-row")
+
+
+def drawn(page: Page, selector: str, count: int = 1) -> None:
+    """At least ``count`` marks of a plot are there, each with a shape or place of its own."""
+    expect(page.locator(selector).nth(count - 1)).to_be_attached(timeout=PATIENCE)
+
+
+def painted(page: Page, selector: str) -> None:
+    """A WebGL canvas holds more than one colour."""
+    page.wait_for_selector(selector, state="attached")
+    page.wait_for_function(
+        """(selector) => [...document.querySelectorAll(selector)].some((canvas) => {
+          const copy = document.createElement("canvas");
+          [copy.width, copy.height] = [canvas.width, canvas.height];
+          if (!copy.width || !copy.height) return false;
+          const context = copy.getContext("2d");
+          context.drawImage(canvas, 0, 0);
+          const data = new Uint32Array(context.getImageData(0, 0, copy.width, copy.height).data.buffer);
+          return data.some((pixel) => pixel !== data[0]);
+        })""",
+        arg=selector,
+        timeout=PATIENCE,
+    )
+
+
+def test_experiments_are_listed(ui: Ui) -> None:
+    """The list of experiments names them and leads to their runs."""
+    page = ui.open("/experiments")
+    page.get_by_role("link", name=NAME).click()
+    expect(page.get_by_text(f"{COUNT + 1} matching runs")).to_be_visible()
+
+
+def test_runs_table_filters_and_sorts(ui: Ui) -> None:
+    """The table shows the runs; a filter narrows them; a sort by metric orders them."""
+    page = ui.open(f"/experiments/{TRAIN}/runs?orderByKey=metrics.%60accuracy%60&orderByAsc=false")
+    expect(page.get_by_text(f"{COUNT + 1} matching runs")).to_be_visible()
+    expect(page.get_by_role("link", name="child 11").first).to_be_visible()
+    box = page.get_by_placeholder("metrics.rmse < 1")
+    box.fill("metrics.accuracy > 0.7 and params.lr = '0.4'")
+    box.press("Enter")
+    expect(page.get_by_text(re.compile(r"^2 matching runs$"))).to_be_visible()
+    box.fill("metrics.accuracy >> 1")
+    box.press("Enter")
+    expect(page.get_by_text(re.compile("Invalid"))).to_be_visible()
+    box.fill("")
+    box.press("Enter")
+    expect(page.get_by_text(f"{COUNT + 1} matching runs")).to_be_visible()
+
+
+def test_shared_view_opens_with_metric_columns(ui: Ui) -> None:
+    """The shared view shows the metrics and parameters as columns."""
+    page = ui.open(f"/experiments/{TRAIN}/runs?viewStateShareKey=metrics")
+    for column in ("accuracy", "loss", "lr", "n"):
+        expect(page.locator(".ag-header-cell", has_text=re.compile(f"^{column}$")).first).to_be_visible()
+    expect(page.get_by_text("0.83").first).to_be_visible()
+
+
+def test_nested_runs_expand(ui: Ui) -> None:
+    """Children hang below their parent."""
+    page = ui.open(f"/experiments/{TRAIN}/runs")
+    expect(page.get_by_text(f"{COUNT + 1} matching runs")).to_be_visible()
+    expect(page.get_by_role("link", name="parent", exact=True)).to_be_visible()
+    page.locator("[class*=expander] button, button[class*=expander], .ag-cell button").first.click()
+    expect(page.get_by_role("link", name="child 03")).to_be_visible()
+
+
+def test_group_by_parameter(ui: Ui) -> None:
+    """Runs are grouped by a parameter."""
+    grouping = {"aggregateFunction": "average", "groupByKeys": [{"mode": "param", "groupByData": "lr"}]}
+    page = ui.open(f"/experiments/{TRAIN}/runs?groupBy={quote(json.dumps(grouping))}")
+    expect(page.get_by_text("lr: 0.1").first).to_be_visible()
+    expect(page.get_by_text("lr: 0.4").first).to_be_visible()
+
+
+def test_charts_are_drawn(ui: Ui) -> None:
+    """The chart view draws a curve for each run and bars for single values."""
+    page = ui.open(f"/experiments/{TRAIN}/runs?compareRunsMode=CHART")
+    drawn(page, ".js-plotly-plot .scatterlayer path.js-line", 10)
+    drawn(page, ".js-plotly-plot .barlayer .point path", 10)
+
+
+def test_run_page(ui: Ui) -> None:
+    """A run's page tells its parameters, metrics, parent and state."""
+    page = ui.open(f"/experiments/{TRAIN}/runs/{run_id(3)}")
+    expect(page.get_by_role("heading", name="child 03")).to_be_visible()
+    expect(page.get_by_role("link", name="parent", exact=True)).to_be_visible()
+    expect(page.get_by_text("Finished")).to_be_visible()
+    expect(page.get_by_role("cell", name="0.4").or_(page.get_by_text("0.4", exact=True)).first).to_be_visible()
+    page = ui.open(f"/experiments/{TRAIN}/runs/{PARENT}")
+    expect(page.get_by_role("link", name="child 07")).to_be_visible()
+
+
+@pytest.mark.parametrize("tab", ["model-metrics", "system-metrics"])
+def test_run_metrics_are_drawn(ui: Ui, tab: str) -> None:
+    """The metric tabs draw the run's own curves."""
+    page = ui.open(f"/experiments/{TRAIN}/runs/{run_id(2)}/{tab}")
+    drawn(page, ".js-plotly-plot .scatterlayer path.js-line")
+
+
+def test_artifacts_have_previews_and_downloads(ui: Ui) -> None:
+    """Files are listed as a tree; text, tables, pictures and JSON are shown; a download has the bytes."""
+    page = ui.open(f"/experiments/{TRAIN}/runs/{run_id(0)}/artifacts")
+    page.get_by_text("notes.txt").click()
+    expect(page.get_by_text("plain words of a text file")).to_be_visible()
+    page.get_by_text("data", exact=True).click()
+    page.get_by_text("table.csv").click()
+    expect(page.get_by_text("Utrecht").first).to_be_visible()
+    page.get_by_text("config.json").click()
+    expect(page.get_by_text("learning rate")).to_be_visible()
+    page.get_by_text("figures", exact=True).click()
+    page.get_by_text("square.png").click()
+    page.wait_for_function("[...document.images].some((i) => i.src.startsWith('blob:') && i.naturalWidth === 8)")
+    page.get_by_text("notes.txt").click()
+    with page.expect_download() as download:
+        page.get_by_role("button", name=re.compile("download", re.IGNORECASE)).first.click()
+    assert Path(download.value.path()).read_bytes() == ARTIFACTS["notes.txt"]
+
+
+def test_hostile_artifacts_stay_in_their_frame(ui: Ui, faults: Faults) -> None:
+    """An HTML artifact is shown in a frame without the site's origin; its script reaches nothing."""
+    faults.expect("Blocked a frame", "POLICY", "Ignored call to 'alert", "sandboxed", "Content Security Policy", "cross-origin", "SecurityError")
+    page = ui.open(f"/experiments/{TRAIN}/runs/{run_id(0)}/artifacts")
+    page.get_by_text("page.html").click()
+    frame = page.frame_locator("iframe")
+    expect(frame.locator("#hello")).to_be_visible()
+    assert page.locator("iframe").get_attribute("sandbox") == "allow-scripts"
+    page.get_by_text("drawing.svg").click()
+    page.wait_for_timeout(500)
+    assert page.evaluate("[window.pwned ?? null, document.title.includes('pwned')]") == [None, False]
+
+
+def compare(ui: Ui) -> Page:
+    """The comparison of all children."""
+    ids = quote(json.dumps([run_id(n) for n in range(COUNT)], separators=(",", ":")))
+    page = ui.open(f"/compare-runs?runs={ids}&experiments={quote(json.dumps([TRAIN]))}")
+    expect(page.get_by_text(f"Comparing {COUNT} Runs")).to_be_visible()
+    return page
+
+
+def test_compare_draws_all_four_plots(ui: Ui) -> None:
+    """Parallel coordinates, scatter, box and contour plots are drawn, WebGL ones in pixels."""
+    page = compare(ui)
+    painted(page, ".js-plotly-plot canvas")
+    page.get_by_role("tab", name="Scatter Plot").click()
+    page.wait_for_function("[...document.querySelectorAll('.js-plotly-plot')].some((p) => p.offsetParent && p.data?.some((t) => /scatter/.test(t.type) && t.x.length > 5))")
+    page.get_by_role("tab", name="Box Plot").click()
+    drawn(page, ".js-plotly-plot .boxlayer path.box", 1)
+    page.get_by_role("tab", name="Contour Plot").click()
+    page.wait_for_function("[...document.querySelectorAll('.js-plotly-plot')].some((p) => p.offsetParent && p.data?.some((t) => t.type === 'contour'))")
+    drawn(page, ".js-plotly-plot .contourlayer path", 1)
+
+
+def test_metric_page_draws_its_curves(ui: Ui) -> None:
+    """The page of one metric draws each run's curve and tells the last values."""
+    ids = quote(json.dumps([run_id(n) for n in range(4)], separators=(",", ":")))
+    keys = quote('["loss"]')
+    page = ui.open(f"/metric?runs={ids}&metric=%22loss%22&experiments={quote(json.dumps([TRAIN]))}&plot_metric_keys={keys}")
+    drawn(page, ".js-plotly-plot .scatterlayer path.js-line", 4)
+    expect(page.get_by_text("4/4")).to_be_visible()
+
+
+@pytest.mark.parametrize("route", ["/", "/models", f"/experiments/{TRAIN}/models", f"/experiments/{TRAIN}/traces", "/settings", "/prompts"])
+def test_the_rest_answers_politely(ui: Ui, route: str) -> None:
+    """Pages of what run files do not hold open, empty, without an error."""
+    page = ui.open(route)
+    page.wait_for_load_state("networkidle")
+    page.wait_for_timeout(1000)
+    assert len(page.locator("#root").inner_text()) > 50
+
+
+def test_writes_are_refused_and_say_why(addresses: dict[str, str], page: Page) -> None:
+    """A dialog that would change something shows that the site is read-only."""
+    page.set_default_timeout(PATIENCE)
+    page.goto(f"{addresses['static']}#/experiments")
+    page.get_by_role("button", name="Create", exact=True).click()
+    page.get_by_role("dialog").get_by_role("textbox").first.fill("mine")
+    page.get_by_role("dialog").get_by_role("button", name="Create").click()
+    expect(page.get_by_text(re.compile("read-only site")).first).to_be_visible()
+
+
+def test_the_way_back(addresses: dict[str, str], page: Page) -> None:
+    """Every page of the UI links to the page of ours that shows the same."""
+    page.set_default_timeout(PATIENCE)
+    page.goto(f"{addresses['static']}#/experiments/{TRAIN}/runs/{run_id(1)}")
+    run, task = run_id(1)[:32], run_id(1)[32:]
+    expect(page.locator("#spanbook-back")).to_have_attribute("href", f"../runs/{run}/tasks/{task}/index.html")
+    page.get_by_role("link", name=NAME).first.click()
+    expect(page.locator("#spanbook-back")).to_have_attribute("href", "../index.html")  # this data's page of the task
+
+
+def test_only_known_files_are_changed(addresses: dict[str, str], chromium: Browser) -> None:
+    """The UI's files are the wheel's, byte for byte; index.html differs by the added tags alone."""
+    page = chromium.new_page()
+    theirs = page.request.get(addresses["server"]).text()
+    ours = page.request.get(addresses["static"]).text()
+    added = re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*/>|<script src="shim/[a-z]+\.js"></script>', "", ours)
+    assert added == theirs
+    for name in re.findall(r"static-files/[^\"]+", theirs):
+        static = addresses["static"].replace("index.html", name)
+        assert page.request.get(static).body() == page.request.get(addresses["server"] + name).body()
+    page.close()
