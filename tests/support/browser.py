@@ -94,7 +94,7 @@ def page(chromium: Browser, faults: Faults) -> Iterator[Page]:
     context.on("page", faults.watch)
     yield context.new_page()
     context.close()
-    assert faults.unexpected() == []
+    assert not faults.unexpected(), faults.unexpected()
 
 
 @pytest.fixture
@@ -107,4 +107,4 @@ def plain_page(chromium: Browser, faults: Faults) -> Iterator[Page]:
     context.on("page", faults.watch)
     yield context.new_page()
     context.close()
-    assert faults.unexpected() == []
+    assert not faults.unexpected(), faults.unexpected()

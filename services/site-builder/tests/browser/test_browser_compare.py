@@ -4,6 +4,7 @@ import re
 
 import pytest
 from playwright.sync_api import Page, expect
+from support.browser import Faults
 
 from .conftest import Samples
 
@@ -72,9 +73,9 @@ def test_tasks_are_compared_from_their_table(page: Page, base: str) -> None:
     expect(page.locator("tbody th[scope=row]", has_text="nr_train_images").first).to_be_visible()
 
 
-def test_unknown_run_is_told(page: Page, base: str, samples: Samples, faults: object) -> None:
+def test_unknown_run_is_told(page: Page, base: str, samples: Samples, faults: Faults) -> None:
     """A run that the site does not have is named, and the others are compared."""
-    getattr(faults, "expect")("Failed to load resource")  # noqa: B009
+    faults.expect("Failed to load resource")
     page.goto(f"{base}compare.html#runs={samples.ids['ok']},{'0' * 31}7")
     expect(page.locator("#compare .notice")).to_contain_text("cannot be compared")
     expect(page.locator("table.comparison thead th")).to_have_count(1)

@@ -4,6 +4,6 @@ const events = new EventSource("/events");
 events.addEventListener("changed", () => location.reload());
 events.addEventListener("hello", async () => {
   // It may have come between this page and the stream.
-  const answer = await fetch("/data/build.json", { cache: "no-store", headers: { Accept: "application/json" } });
-  if (answer.ok) location.reload();
+  const health = await (await fetch("/healthz", { cache: "no-store" })).json();
+  if (health.site) location.reload();
 });

@@ -15,13 +15,16 @@
     return path === "" || path.endsWith("/") ? `${path}index.html` : path;
   }
 
+  /** A page by itself, or a folder (`runs/<run id>/`) with all that lies in it. */
+  const concerns = (path) => (path.endsWith("/") ? address().startsWith(path) : path === address());
+
   function listen() {
     if (document.hidden || stream) return;
     stream = new EventSource("/events");
     stream.addEventListener("hello", update); // something may have come since this page was fetched
     stream.addEventListener("changed", (event) => {
       const change = JSON.parse(event.data);
-      if (change.all || change.paths.includes(address())) update();
+      if (change.all || change.paths.some(concerns)) update();
     });
     stream.onopen = () => document.documentElement.classList.add("live");
     stream.onerror = () => {
@@ -109,8 +112,8 @@
     if (old.isEqualNode(fresh)) return;
     if (shown.matches("[data-table]") && spanbook.tables && spanbook.tables.has(shown)) {
       spanbook.tables.get(shown).update(fresh);
-    } else if (fresh.matches("[data-live=append]") && grew(old, fresh)) {
-      append(shown, [...fresh.children].slice(old.children.length));
+    } else if (fresh.matches("[data-live=append]") && overlap(old, fresh) >= 0) {
+      append(shown, overlap(old, fresh), [...fresh.children].slice(old.children.length - overlap(old, fresh)));
     } else if (!fresh.matches("[data-chart]") && bones(old).isEqualNode(bones(fresh))) {
       swapParts(old, fresh);
     } else {
@@ -118,17 +121,19 @@
     }
   }
 
-  function grew(old, fresh) {
-    return (
-      fresh.children.length >= old.children.length &&
-      [...old.children].every((child, index) => child.isEqualNode(fresh.children[index]))
-    );
+  /** How many lines left at the top, where the others stayed and more came below; -1 where it is not so. */
+  function overlap(old, fresh) {
+    const [olds, news] = [[...old.children], [...fresh.children]];
+    return olds.findIndex((_, gone) => olds.slice(gone).every((line, at) => news[at] && line.isEqualNode(news[at])));
   }
 
-  function append(shown, children) {
+  function append(shown, gone, lines) {
     const box = scroller(shown);
     const atEnd = box && box.scrollHeight - box.scrollTop - box.clientHeight < 4;
-    for (const child of children) shown.append(document.importNode(child, true));
+    const kept = box ? box.scrollHeight - box.scrollTop : 0;
+    for (const line of [...shown.children].slice(0, gone)) line.remove();
+    if (box && !atEnd) box.scrollTop = box.scrollHeight - kept; // what is read stays where it is
+    for (const line of lines) shown.append(document.importNode(line, true));
     if (atEnd) box.scrollTop = box.scrollHeight;
   }
 
