@@ -83,6 +83,10 @@ def _by_the_oracle(request: ExportTraceServiceRequest) -> bytes:
             '{"resourceLogs":[{"scopeLogs":[{"logRecords":[{"timeUnixNano":-1}]}]}]}',
             "timeUnixNano is an integer out of range",
         ),
+        (
+            '{"resourceLogs":[{"scopeLogs":[{"logRecords":[{"severityNumber":{}}]}]}]}',
+            "severityNumber is an object, not an integer",
+        ),
         ("[]", "the whole is an array, not an object"),
     ],
 )

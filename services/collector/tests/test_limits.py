@@ -181,7 +181,7 @@ def test_too_many_http_connections_are_closed(collector, otlp) -> None:
     clients = [socket.create_connection((host, int(port)), timeout=5) for _ in range(5)]
     time.sleep(0.3)
     extra = socket.create_connection((host, int(port)), timeout=5)
-    with contextlib.suppress(ConnectionError):
+    with extra, contextlib.suppress(ConnectionError):
         assert extra.recv(10) == b""
     for client in clients:
         client.close()

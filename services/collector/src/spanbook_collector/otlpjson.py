@@ -108,7 +108,7 @@ def _reader(field: FieldDescriptor) -> Read:
         return lambda value, _: _integer(value, allowed)
     if field.type == _F.TYPE_ENUM:
         by_name = {value.name: value.number for value in field.enum_type.values}
-        return lambda value, _: by_name.get(value) if value in by_name else _integer(value, _INT32)
+        return lambda value, _: _enum(value, by_name)
     if field.type == _F.TYPE_BYTES:
         return _hex if field.name in _IDS else _base64
     if field.type in (_F.TYPE_DOUBLE, _F.TYPE_FLOAT):
@@ -151,6 +151,12 @@ def _integer(value: Any, allowed: range) -> int:
     if number not in allowed:
         raise _Wrong("is an integer out of range")
     return number
+
+
+def _enum(value: Any, by_name: dict[str, int]) -> int:
+    if isinstance(value, str) and value in by_name:
+        return by_name[value]
+    return _integer(value, _INT32)
 
 
 def _double(value: Any, _: int) -> float:
