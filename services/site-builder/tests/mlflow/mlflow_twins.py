@@ -179,7 +179,9 @@ def real_server(folder: Path, runs: dict[str, list[Record]]) -> Iterator[Served]
         try:
             _wait(process, f"http://127.0.0.1:{port}/health", folder / "server.log")
             with closing(sqlite3.connect(folder / "mlflow.db")) as store, store:
-                store.execute("DELETE FROM experiments WHERE experiment_id = 0")  # made at each start
+                store.execute(
+                    "DELETE FROM experiments WHERE experiment_id = 0"
+                )  # made at each start
             yield Served(f"http://127.0.0.1:{port}/")
         finally:
             os.killpg(process.pid, 15)

@@ -51,17 +51,25 @@ class Ui:
 
 
 @pytest.fixture(scope="module")
-def addresses(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
-    """The static site under a sub-path, and the real server, with the same runs."""
-    folder = tmp_path_factory.mktemp("ui")
-    site, server = folder / "www" / "a b" / "site", folder / "server"
+def static(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The static site's page, under a sub-path with a space in it."""
+    folder = tmp_path_factory.mktemp("static")
+    site = folder / "a b" / "site"
     write_static(site, runs())
     _write_artifacts(site / "files", ".bin")
-    server.mkdir()
-    _write_artifacts(server / "artifacts" / TRAIN / run_id(0) / "artifacts", "")
-    shutil.copy(site / "mlflow" / "data" / "experiments.json", server)
-    with static_server(folder / "www") as static, real_server(server, runs()) as real:
-        yield {"static": f"{static.url}a%20b/site/mlflow/index.html", "server": real.url}
+    with static_server(folder) as served:
+        yield f"{served.url}a%20b/site/mlflow/index.html"
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The real server's page, with the same runs and experiment tags."""
+    folder = tmp_path_factory.mktemp("server")
+    _write_artifacts(folder / "artifacts" / TRAIN / run_id(0) / "artifacts", "")
+    write_static(folder / "site", runs())
+    shutil.copy(folder / "site" / "mlflow" / "data" / "experiments.json", folder)
+    with real_server(folder, runs()) as served:
+        yield served.url
 
 
 def _write_artifacts(folder: Path, suffix: str) -> None:
@@ -72,8 +80,8 @@ def _write_artifacts(folder: Path, suffix: str) -> None:
 
 
 @pytest.fixture(params=["static", "server"])
-def ui(request: pytest.FixtureRequest, addresses: dict[str, str], page: Page, faults: Faults) -> Iterator[Ui]:
-    """The UI on the static site, then on the server; the test fails on what ``Ui.check`` or the browser finds."""
+def ui(request: pytest.FixtureRequest, page: Page, faults: Faults) -> Iterator[Ui]:
+    """The UI on the static site, then on the server; the test fails on any fault of a page."""
     page.set_default_timeout(PATIENCE)
     page.set_viewport_size({"width": 1500, "height": 1000})
     asked: list[str] = []
@@ -81,7 +89,7 @@ def ui(request: pytest.FixtureRequest, addresses: dict[str, str], page: Page, fa
     faults.expect("ResizeObserver loop")  # the UI's own, on both
     if request.param == "server":
         faults.expect("users/current", "404 (Not Found)")  # a server without auth says so
-    ui = Ui(page, addresses[request.param], request.param == "static")
+    ui = Ui(page, request.getfixturevalue(request.param), request.param == "static")
     yield ui
     ui.check()
     host = "/".join(ui.url.split("/")[:3])
@@ -145,7 +153,9 @@ def test_shared_view_opens_with_metric_columns(ui: Ui) -> None:
     """The shared view shows the metrics and parameters as columns."""
     page = ui.open(f"/experiments/{TRAIN}/runs?viewStateShareKey=metrics")
     for column in ("accuracy", "loss", "lr", "n"):
-        expect(page.locator(".ag-header-cell", has_text=re.compile(f"^{column}$")).first).to_be_visible()
+        expect(
+            page.locator(".ag-header-cell", has_text=re.compile(f"^{column}$")).first
+        ).to_be_visible()
     expect(page.get_by_text("0.83").first).to_be_visible()
 
 
@@ -160,7 +170,10 @@ def test_nested_runs_expand(ui: Ui) -> None:
 
 def test_group_by_parameter(ui: Ui) -> None:
     """Runs are grouped by a parameter."""
-    grouping = {"aggregateFunction": "average", "groupByKeys": [{"mode": "param", "groupByData": "lr"}]}
+    grouping = {
+        "aggregateFunction": "average",
+        "groupByKeys": [{"mode": "param", "groupByData": "lr"}],
+    }
     page = ui.open(f"/experiments/{TRAIN}/runs?groupBy={quote(json.dumps(grouping))}")
     expect(page.get_by_text("lr: 0.1").first).to_be_visible()
     expect(page.get_by_text("lr: 0.4").first).to_be_visible()
@@ -179,7 +192,9 @@ def test_run_page(ui: Ui) -> None:
     expect(page.get_by_role("heading", name="child 03")).to_be_visible()
     expect(page.get_by_role("link", name="parent", exact=True)).to_be_visible()
     expect(page.get_by_text("Finished")).to_be_visible()
-    expect(page.get_by_role("cell", name="0.4").or_(page.get_by_text("0.4", exact=True)).first).to_be_visible()
+    expect(
+        page.get_by_role("cell", name="0.4").or_(page.get_by_text("0.4", exact=True)).first
+    ).to_be_visible()
     page = ui.open(f"/experiments/{TRAIN}/runs/{PARENT}")
     expect(page.get_by_role("link", name="child 07")).to_be_visible()
 
@@ -203,7 +218,9 @@ def test_artifacts_have_previews_and_downloads(ui: Ui) -> None:
     expect(page.get_by_text("learning rate")).to_be_visible()
     page.get_by_text("figures", exact=True).click()
     page.get_by_text("square.png").click()
-    page.wait_for_function("[...document.images].some((i) => i.src.startsWith('blob:') && i.naturalWidth === 8)")
+    page.wait_for_function(
+        "[...document.images].some((i) => i.src.startsWith('blob:') && i.naturalWidth === 8)"
+    )
     page.get_by_text("notes.txt").click()
     with page.expect_download() as download:
         page.get_by_role("button", name=re.compile("download", re.IGNORECASE)).first.click()
@@ -212,7 +229,15 @@ def test_artifacts_have_previews_and_downloads(ui: Ui) -> None:
 
 def test_hostile_artifacts_stay_in_their_frame(ui: Ui, faults: Faults) -> None:
     """An HTML artifact is shown in a frame without the site's origin; its script reaches nothing."""
-    faults.expect("Blocked a frame", "POLICY", "Ignored call to 'alert", "sandboxed", "Content Security Policy", "cross-origin", "SecurityError")
+    faults.expect(
+        "Blocked a frame",
+        "POLICY",
+        "Ignored call to 'alert",
+        "sandboxed",
+        "Content Security Policy",
+        "cross-origin",
+        "SecurityError",
+    )
     page = ui.open(f"/experiments/{TRAIN}/runs/{run_id(0)}/artifacts")
     page.get_by_text("page.html").click()
     frame = page.frame_locator("iframe")
@@ -220,7 +245,10 @@ def test_hostile_artifacts_stay_in_their_frame(ui: Ui, faults: Faults) -> None:
     assert page.locator("iframe").get_attribute("sandbox") == "allow-scripts"
     page.get_by_text("drawing.svg").click()
     page.wait_for_timeout(500)
-    assert page.evaluate("[window.pwned ?? null, document.title.includes('pwned')]") == [None, False]
+    assert page.evaluate("[window.pwned ?? null, document.title.includes('pwned')]") == [
+        None,
+        False,
+    ]
 
 
 def compare(ui: Ui) -> Page:
@@ -236,11 +264,15 @@ def test_compare_draws_all_four_plots(ui: Ui) -> None:
     page = compare(ui)
     painted(page, ".js-plotly-plot canvas")
     page.get_by_role("tab", name="Scatter Plot").click()
-    page.wait_for_function("[...document.querySelectorAll('.js-plotly-plot')].some((p) => p.offsetParent && p.data?.some((t) => /scatter/.test(t.type) && t.x.length > 5))")
+    page.wait_for_function(
+        "[...document.querySelectorAll('.js-plotly-plot')].some((p) => p.offsetParent && p.data?.some((t) => /scatter/.test(t.type) && t.x.length > 5))"
+    )
     page.get_by_role("tab", name="Box Plot").click()
     drawn(page, ".js-plotly-plot .boxlayer path.box", 1)
     page.get_by_role("tab", name="Contour Plot").click()
-    page.wait_for_function("[...document.querySelectorAll('.js-plotly-plot')].some((p) => p.offsetParent && p.data?.some((t) => t.type === 'contour'))")
+    page.wait_for_function(
+        "[...document.querySelectorAll('.js-plotly-plot')].some((p) => p.offsetParent && p.data?.some((t) => t.type === 'contour'))"
+    )
     drawn(page, ".js-plotly-plot .contourlayer path", 1)
 
 
@@ -248,12 +280,24 @@ def test_metric_page_draws_its_curves(ui: Ui) -> None:
     """The page of one metric draws each run's curve and tells the last values."""
     ids = quote(json.dumps([run_id(n) for n in range(4)], separators=(",", ":")))
     keys = quote('["loss"]')
-    page = ui.open(f"/metric?runs={ids}&metric=%22loss%22&experiments={quote(json.dumps([TRAIN]))}&plot_metric_keys={keys}")
+    page = ui.open(
+        f"/metric?runs={ids}&metric=%22loss%22&experiments={quote(json.dumps([TRAIN]))}&plot_metric_keys={keys}"
+    )
     drawn(page, ".js-plotly-plot .scatterlayer path.js-line", 4)
     expect(page.get_by_text("4/4")).to_be_visible()
 
 
-@pytest.mark.parametrize("route", ["/", "/models", f"/experiments/{TRAIN}/models", f"/experiments/{TRAIN}/traces", "/settings", "/prompts"])
+@pytest.mark.parametrize(
+    "route",
+    [
+        "/",
+        "/models",
+        f"/experiments/{TRAIN}/models",
+        f"/experiments/{TRAIN}/traces",
+        "/settings",
+        "/prompts",
+    ],
+)
 def test_the_rest_answers_politely(ui: Ui, route: str) -> None:
     """Pages of what run files do not hold open, empty, without an error."""
     page = ui.open(route)
@@ -262,34 +306,42 @@ def test_the_rest_answers_politely(ui: Ui, route: str) -> None:
     assert len(page.locator("#root").inner_text()) > 50
 
 
-def test_writes_are_refused_and_say_why(addresses: dict[str, str], page: Page) -> None:
+def test_writes_are_refused_and_say_why(static: str, page: Page) -> None:
     """A dialog that would change something shows that the site is read-only."""
     page.set_default_timeout(PATIENCE)
-    page.goto(f"{addresses['static']}#/experiments")
+    page.goto(f"{static}#/experiments")
     page.get_by_role("button", name="Create", exact=True).click()
     page.get_by_role("dialog").get_by_role("textbox").first.fill("mine")
     page.get_by_role("dialog").get_by_role("button", name="Create").click()
     expect(page.get_by_text(re.compile("read-only site")).first).to_be_visible()
 
 
-def test_the_way_back(addresses: dict[str, str], page: Page) -> None:
+def test_the_way_back(static: str, page: Page) -> None:
     """Every page of the UI links to the page of ours that shows the same."""
     page.set_default_timeout(PATIENCE)
-    page.goto(f"{addresses['static']}#/experiments/{TRAIN}/runs/{run_id(1)}")
+    page.goto(f"{static}#/experiments/{TRAIN}/runs/{run_id(1)}")
     run, task = run_id(1)[:32], run_id(1)[32:]
-    expect(page.locator("#spanbook-back")).to_have_attribute("href", f"../runs/{run}/tasks/{task}/index.html")
+    expect(page.locator("#spanbook-back")).to_have_attribute(
+        "href", f"../runs/{run}/tasks/{task}/index.html"
+    )
     page.get_by_role("link", name=NAME).first.click()
-    expect(page.locator("#spanbook-back")).to_have_attribute("href", "../index.html")  # this data's page of the task
+    expect(page.locator("#spanbook-back")).to_have_attribute(
+        "href", "../index.html"
+    )  # this data's page of the task
 
 
-def test_only_known_files_are_changed(addresses: dict[str, str], chromium: Browser) -> None:
+def test_only_known_files_are_changed(static: str, server: str, chromium: Browser) -> None:
     """The UI's files are the wheel's, byte for byte; index.html differs by the added tags alone."""
     page = chromium.new_page()
-    theirs = page.request.get(addresses["server"]).text()
-    ours = page.request.get(addresses["static"]).text()
-    added = re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*/>|<script src="shim/[a-z]+\.js"></script>', "", ours)
+    theirs = page.request.get(server).text()
+    ours = page.request.get(static).text()
+    added = re.sub(
+        r'<meta http-equiv="Content-Security-Policy"[^>]*/>|<script src="shim/[a-z]+\.js"></script>',
+        "",
+        ours,
+    )
     assert added == theirs
     for name in re.findall(r"static-files/[^\"]+", theirs):
-        static = addresses["static"].replace("index.html", name)
-        assert page.request.get(static).body() == page.request.get(addresses["server"] + name).body()
+        address = static.replace("index.html", name)
+        assert page.request.get(address).body() == page.request.get(server + name).body()
     page.close()

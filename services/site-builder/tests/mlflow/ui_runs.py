@@ -22,7 +22,12 @@ def png() -> bytes:
         return len(data).to_bytes(4) + kind + data + zlib.crc32(kind + data).to_bytes(4)
 
     head = (8).to_bytes(4) * 2 + bytes([8, 2, 0, 0, 0])
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", head)
+        + chunk(b"IDAT", zlib.compress(rows))
+        + chunk(b"IEND", b"")
+    )
 
 
 ARTIFACTS = {
@@ -50,7 +55,9 @@ def run_id(number: int) -> str:
 def _child(number: int) -> Record:
     start = START + 1000 * (number + 1)
     lr, size = 0.1 * (number % 4 + 1), 100 * (number // 4 + 1)
-    loss: list[Point] = [(step, start + step * 10, math.exp(-lr * step) + 0.01 * number) for step in range(30)]
+    loss: list[Point] = [
+        (step, start + step * 10, math.exp(-lr * step) + 0.01 * number) for step in range(30)
+    ]
     cpu: list[Point] = [(step, start + step * 100, 50.0 + step) for step in range(8)]
     return Record(
         id=run_id(number),
@@ -62,11 +69,17 @@ def _child(number: int) -> Record:
         start=start,
         end=start + 500,
         params={"lr": f"{lr:.1f}", "n": str(size)},
-        tags={"mlflow.runName": f"child {number:02d}", "mlflow.parentRunId": PARENT, "color": "red" if number % 2 else "blue"},
+        tags={
+            "mlflow.runName": f"child {number:02d}",
+            "mlflow.parentRunId": PARENT,
+            "color": "red" if number % 2 else "blue",
+        },
         histories={
             "loss": loss,
             "accuracy": [(0, start, 0.5 + 0.03 * number)],
             "system/cpu_utilization_percentage": cpu,
         },
-        artifacts=tuple((path, len(data), f"files/{path}.bin") for path, data in ARTIFACTS.items()) if number == 0 else (),
+        artifacts=tuple((path, len(data), f"files/{path}.bin") for path, data in ARTIFACTS.items())
+        if number == 0
+        else (),
     )

@@ -55,7 +55,10 @@ def write_records(
     *,
     trimmed: bool = False,
 ) -> None:
-    """Write MLflow runs as the data of one pipeline run; ``pages`` are our pages of their experiments."""
+    """Write MLflow runs as the data of one pipeline run.
+
+    ``pages`` maps their experiments to our pages.
+    """
     folder = data_of_run(run)
     contents, where = history.files(records, trimmed=trimmed)
     rows = []

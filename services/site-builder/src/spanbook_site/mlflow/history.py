@@ -1,4 +1,4 @@
-"""Metric histories as files: up to 320 points of each for charts, all of them apart where there are more."""
+"""Metric histories as files: up to 320 points of each for charts, longer ones whole and apart."""
 
 import itertools
 from collections.abc import Iterable, Sequence

@@ -49,8 +49,8 @@ def index(original: str) -> str:
     """
     if original.count(_ANCHOR) != 1 or "<script defer" not in original:
         raise MlflowUiError(
-            f"The UI's index.html is not that of MLflow {VERSION}: it has no {_ANCHOR!r}, or no deferred script. "
-            "Fetch the UI again."
+            f"The UI's index.html is not that of MLflow {VERSION}: it has no {_ANCHOR!r}, "
+            "or no deferred script. Fetch the UI again."
         )
     policy = f'<meta http-equiv="Content-Security-Policy" content="{POLICY}"/>'
     scripts = "".join(f'<script src="shim/{name}"></script>' for name in SCRIPTS)

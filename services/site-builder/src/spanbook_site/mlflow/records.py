@@ -202,7 +202,7 @@ def _histories(logged: Recorded, start: int) -> dict[str, list[Point]]:
 
 
 def _points(metric: Metric, start: int) -> list[Point]:
-    """A metric's points by step, time and value, the same point once; without any step they are numbered."""
+    """A metric's points by step, time and value, each once; numbered where none has a step."""
     stepless = len(metric.values) > 1 and all(step is None for step in metric.steps)
     found = {}
     for number, (value, step, time) in enumerate(

@@ -69,7 +69,8 @@ class MlflowUrls:
 
     def task_run(self, pipeline: str, task: str, run: str, task_id: str) -> str:
         """A task run's page."""
-        return f"{self._index}#/experiments/{experiment_id(pipeline, task)}/runs/{run_id(run, task_id)}"
+        experiment = experiment_id(pipeline, task)
+        return f"{self._index}#/experiments/{experiment}/runs/{run_id(run, task_id)}"
 
     def compare(self, experiments: Iterable[str], runs: Iterable[str]) -> str:
         """The comparison of some MLflow runs of some experiments."""

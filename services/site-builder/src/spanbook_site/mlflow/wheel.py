@@ -1,6 +1,6 @@
 """The official UI build, out of MLflow's wheel: pinned, fetched once, never committed.
 
-The image and ``make venv`` fetch it; the site-builder only copies it. MLflow itself is not installed.
+The image and ``make venv`` fetch it; the site-builder only copies it and needs no MLflow.
 """
 
 import hashlib
@@ -11,6 +11,7 @@ import sys
 import tempfile
 import zipfile
 from collections.abc import Iterator
+from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 from typing import Final
 
@@ -26,10 +27,15 @@ MARK: Final = "spanbook.json"  # says which wheel a folder was made from
 _BUILD = "mlflow/server/js/build/"
 _LICENSES = f"mlflow-{VERSION}.dist-info/licenses/"
 _PIP_SECONDS = 600
-# What no page of a read-only tracker loads (measured by tests/mlflow/test_ui.py, which fails if it does).
+# What no page of a read-only tracker loads; tests/mlflow/test_ui.py fails if one does. Of the icon
+# font only the form that every browser of the last ten years takes (woff2) is kept.
 _UNUSED = (
-    "lib/notebook-trace-renderer/",
+    "lib/notebook-trace-renderer/*",
     "asset-manifest.json",
+    "static/media/fontawesome-webfont.*.eot",
+    "static/media/fontawesome-webfont.*.svg",
+    "static/media/fontawesome-webfont.*.ttf",
+    "static/media/fontawesome-webfont.*.woff",
 )
 
 
@@ -80,7 +86,7 @@ def fetch(ui: Path, *, wheel: Path | None = None) -> int:
 
 
 def files(ui: Path) -> Iterator[tuple[str, Path]]:
-    """Every file of an installed UI but ``index.html``: its address under ``mlflow/``, and where it is."""
+    """Every file of a UI but ``index.html``: its address under ``mlflow/``, and where it is."""
     for path in sorted(ui.rglob("*")):
         name = path.relative_to(ui).as_posix()
         if path.is_file() and name not in (MARK, "index.html"):
@@ -90,11 +96,11 @@ def files(ui: Path) -> Iterator[tuple[str, Path]]:
 def _download(scratch: Path) -> Path:
     pinned = scratch / "requirements.txt"
     pinned.write_text(f"mlflow=={VERSION} --hash=sha256:{SHA256}\n", encoding="utf-8")
-    wanted = ["download", "--no-deps", "--only-binary=:all:", "--require-hashes", "--quiet",
-              "--disable-pip-version-check", "--dest", str(scratch), "--requirement", str(pinned)]  # fmt: skip
+    wanted = ["--no-deps", "--only-binary=:all:", "--require-hashes", "--dest", str(scratch)]
+    command = [*_pip(), "download", "--quiet", *wanted, "--requirement", str(pinned)]
     try:
         done = subprocess.run(
-            [*_pip(), *wanted], capture_output=True, text=True, timeout=_PIP_SECONDS, check=False
+            command, capture_output=True, text=True, timeout=_PIP_SECONDS, check=False
         )
     except subprocess.TimeoutExpired as error:
         raise MlflowUiError(
@@ -120,8 +126,8 @@ def _pip() -> list[str]:
     if found := shutil.which("pip") or shutil.which("pip3"):
         return [found]
     raise MlflowUiError(
-        f"There is no pip to fetch MLflow's wheel with. Install pip, or download mlflow {VERSION} elsewhere "
-        "and give the wheel's path."
+        f"There is no pip to fetch MLflow's wheel with. Install pip, or download "
+        f"mlflow {VERSION} elsewhere and give the wheel's path."
     )
 
 
@@ -160,4 +166,4 @@ def _wanted(name: str) -> str | None:
     if not name.startswith(_BUILD):
         return None
     name = name.removeprefix(_BUILD)
-    return None if name.startswith(_UNUSED) else name
+    return None if any(fnmatchcase(name, pattern) for pattern in _UNUSED) else name
