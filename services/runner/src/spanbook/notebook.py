@@ -42,7 +42,8 @@ _CUT: Final = "\n… the rest of this cell's output is cut\n"
 _CARRIAGE_RETURN: Final = re.compile(r"[^\n]*\r(?=[^\r\n])")
 _ANSI: Final = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 
-logging.getLogger("papermill").setLevel(logging.ERROR)  # it tells of every step
+_LOGGER: Final = logging.getLogger("papermill")
+_LOGGER.setLevel(logging.ERROR)  # it tells of every step
 
 
 class NotebookError(TaskError):
@@ -186,7 +187,7 @@ class _Session:
         self.notebook.metadata.papermill.input_path = self.source.path  # not the notebook itself
         kernel = Kernel(folder_of(self.source.folder), os.environ)
         reader = threading.Thread(target=self._read, args=(kernel.link,), name="spanbook-kernel")
-        client = _Client(manager, km=kernel.manager, kernel_name="python3")
+        client = _Client(manager, km=kernel.manager, kernel_name="python3", log=_LOGGER)
         client.session = self
         client.on_notebook_start = lambda **_: self.control.running()
         client.on_cell_executed = self._cell_done

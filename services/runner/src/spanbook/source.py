@@ -9,7 +9,7 @@ from spanbook.attempt import NotebookSource
 from spanbook.errors import PipelineError
 
 SUFFIXES = (".py", ".md", ".ipynb")
-_UNKNOWN = inspect.Signature([inspect.Parameter("arguments", inspect.Parameter.VAR_KEYWORD)])
+ANY_ARGUMENTS = inspect.Signature([inspect.Parameter("arguments", inspect.Parameter.VAR_KEYWORD)])
 
 
 def read_notebook(base: Path, path: Path) -> tuple[NotebookSource, inspect.Signature]:
@@ -40,7 +40,7 @@ def read_notebook(base: Path, path: Path) -> tuple[NotebookSource, inspect.Signa
 
 def _signature(path: Path, text: str) -> inspect.Signature:
     if "parameters" not in text:
-        return _UNKNOWN
+        return ANY_ARGUMENTS
     import jupytext  # noqa: PLC0415 (0.3 s: only pipelines with notebooks pay for it)
 
     try:
@@ -50,7 +50,7 @@ def _signature(path: Path, text: str) -> inspect.Signature:
     for cell in notebook.cells:
         if cell.cell_type == "code" and "parameters" in cell.metadata.get("tags", ()):
             return _assigned(path, cell.source)
-    return _UNKNOWN
+    return ANY_ARGUMENTS
 
 
 def _assigned(path: Path, source: str) -> inspect.Signature:

@@ -16,7 +16,7 @@ from spanbook_runfile.names import TaskType
 from spanbook.attempt import NotebookSource
 from spanbook.dag import Handle, current
 from spanbook.errors import PipelineError, one_of
-from spanbook.source import CELL_DEFAULT, read_notebook
+from spanbook.source import ANY_ARGUMENTS, CELL_DEFAULT, read_notebook
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -145,6 +145,8 @@ class Task(Generic[P, R]):
                 f"are {self.signature}. {hint}".rstrip()
             ) from None
         bound.apply_defaults()
+        if self.notebook is not None and self.signature == ANY_ARGUMENTS:
+            return dict(kwargs)  # a notebook without a parameters cell
         return {k: v for k, v in bound.arguments.items() if v is not CELL_DEFAULT}
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:

@@ -16,8 +16,10 @@ from typing import Final
 HOST_VARIABLE: Final = "SPANBOOK_KERNEL_HOST"  # the socket of this machine's host, if there is one
 
 _IMPORT: Final = re.compile(r"""^[\s">]*(?:import|from)\s+([A-Za-z_][\w.]*)""", re.MULTILINE)
-# Of these it is known that a process which has imported them must not be forked.
-_NOT_FORKED: Final = frozenset({"grpc", "jax", "polars", "pyspark", "ray", "tensorflow"})
+# The host has the first already; a process which has imported one of the rest must not be forked.
+_NOT_FORKED: Final = frozenset(
+    {"spanbook", "grpc", "jax", "polars", "pyspark", "ray", "tensorflow"}
+)
 _SITE_PACKAGES: Final = tuple(sysconfig.get_path(kind) + os.sep for kind in ("purelib", "platlib"))
 _ALONG: Final = {  # what a module loads when first used
     "matplotlib": ("matplotlib.pyplot", "matplotlib.backends.backend_agg"),

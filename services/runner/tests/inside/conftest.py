@@ -177,12 +177,15 @@ class Driver:
     stops: list[Callable[[], None]] = field(default_factory=list)
 
     def running(self) -> None:
+        """The notebook's own code begins."""
         self.began.append(time.monotonic())
 
     def stash(self, batch: Batch) -> None:
+        """A copy comes."""
         self.stashed.append(batch)
 
     def on_stop(self, callback: Callable[[], None]) -> None:
+        """What to call before a kill."""
         self.stops.append(callback)
 
 
@@ -248,7 +251,7 @@ def run_notebook() -> Iterator[Callable[..., Notebook]]:
             result = execute(
                 notebook_spec(text, arguments or {}, **kwargs), recorder.emitter, driver
             )
-        except Exception as raised:
+        except Exception as raised:  # noqa: BLE001 (tests look at it)
             error = raised
         return Notebook(recorder.attempt(), result, error, driver)
 

@@ -89,6 +89,28 @@ def test_everything_is_recorded(run_notebook: Run) -> None:
     assert "printed" in nb.outputs()
 
 
+def test_nothing_but_the_notebooks_own_lines(run_notebook: Run) -> None:
+    """The tools that run a notebook do not write into its log."""
+    import logging
+
+    root = logging.getLogger()
+    seen: list[str] = []
+
+    class Seen(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            seen.append(record.getMessage())
+
+    handler, level = Seen(), root.level
+    root.addHandler(handler)
+    root.setLevel(logging.INFO)
+    try:
+        run_notebook("# %%\n1\n", {"unknown": 1})
+    finally:
+        root.removeHandler(handler)
+        root.setLevel(level)
+    assert seen == []
+
+
 def test_failing_cell(run_notebook: Run) -> None:
     """A failing cell ends the notebook: what ran is kept, the error is the user's own, with its cell."""
     nb = run_notebook(
@@ -298,7 +320,12 @@ def test_output_is_bounded(run_notebook: Run) -> None:
 
 def test_random_numbers_differ(run_notebook: Run) -> None:
     """Two notebooks do not draw the same random numbers, although their kernels are of one stock."""
-    code = "# %%\nimport random, numpy as np\nfrom spanbook import log\nlog.result((random.random(), np.random.rand()))\n"
+    code = """
+        # %%
+        import random, numpy as np
+        from spanbook import log
+        log.result((random.random(), np.random.rand()))
+        """
     first, second = run_notebook(code).result, run_notebook(code).result
     assert first[0] != second[0]
     assert first[1] != second[1]

@@ -1,6 +1,7 @@
 """CPU and memory of an attempt are measured, with what it starts."""
 
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 Run = Callable[..., Any]
@@ -9,7 +10,7 @@ Run = Callable[..., Any]
 def cpu_seconds(ran: Any) -> float:
     """The CPU time that the samples amount to."""
     times = [u.time / 1e9 for u in ran.attempt.usage]
-    spans = [0.3, *(b - a for a, b in zip(times, times[1:], strict=False))]
+    spans = [0.3, *(b - a for a, b in pairwise(times))]
     return sum(u.cpu * span for u, span in zip(ran.attempt.usage, spans, strict=True))
 
 
