@@ -2,8 +2,8 @@
 
 The floor is what any durable receiver in Python has to do: the same gRPC server, the same protobuf
 parse, the bytes appended to one file, the same group fsync, and nothing else. The ceiling is
-``rotel`` (Rust) with its blackhole exporter, which writes nothing. All three take the same load from
-the same client in turns, several times over, so that the machine's noise meets them alike.
+``rotel`` (Rust) with its blackhole exporter, which writes nothing. All three take the same load
+from the same client in turns, several times over, so that the machine's noise meets them alike.
 """
 
 import argparse
@@ -31,7 +31,7 @@ from spanbook_runfile import encode
 SPANS = 512
 ROTEL = "rotel==0.0.1a15"
 METHOD = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
-MARK = b"\xfe\xed\xfa\xce\xca\xfe"  # the first 6 of each span id's 8 bytes; the client puts a count there
+MARK = b"\xfe\xed\xfa\xce\xca\xfe"  # 6 of each span id's 8 bytes; the client counts there
 TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -58,7 +58,8 @@ def batch(run_id: str) -> bytes:
         for number in range(SPANS)
     ]
     owner = encode.resource({"service.name": "bench", "host.name": "localhost"})
-    return encode.trace_request(owner, spans).SerializeToString()
+    request: bytes = encode.trace_request(owner, spans).SerializeToString()
+    return request
 
 
 @dataclass
@@ -227,7 +228,7 @@ def start_floor(folder: Path) -> Server:
 
 
 def start_rotel(folder: Path) -> Server:
-    """rotel from a venv of its own, exporting to nothing."""
+    """Rotel from a venv of its own, exporting to nothing."""
     venv.create(folder / "venv", with_pip=True)
     python = folder / "venv" / "bin" / "python"
     subprocess.run([python, "-m", "pip", "install", "--quiet", ROTEL], check=True)
@@ -273,9 +274,7 @@ def turn(server: Server, clients: int, runs: int, seconds: float) -> Turn:
 
 def measure(servers: list[Server], seconds: float, rounds: int) -> Iterator[str]:
     """The table, line by line."""
-    yield (
-        "| clients → runs | server | spans/s | beside the floor | p50 | p99 | CPU a span | peak memory |"
-    )
+    yield "| clients → runs | server | spans/s | of the floor | p50 | p99 | CPU a span | peak memory |"
     yield "| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: |"
     for clients, runs in ((1, 1), (4, 1), (16, 1), (16, 16)):
         turns: dict[str, list[Turn]] = {server.name: [] for server in servers}
@@ -287,12 +286,17 @@ def measure(servers: list[Server], seconds: float, rounds: int) -> Iterator[str]
         for server in servers:
             mine = turns[server.name]
             ratios = [m.rate / f.rate for m, f in zip(mine, floor, strict=True)]
-            yield (
-                f"| {clients} → {runs} | {server.name} | {_of(mine, lambda t: t.rate):,.0f} | "
-                f"{statistics.median(ratios):.0%} | {_of(mine, lambda t: t.p50) * 1e3:.1f} ms | "
-                f"{_of(mine, lambda t: t.p99) * 1e3:.1f} ms | {_of(mine, lambda t: t.cpu) * 1e6:.2f} µs | "
-                f"{server.memory() / 2**20:.0f} MiB |"
+            cells = (
+                f"{clients} → {runs}",
+                server.name,
+                f"{_of(mine, lambda t: t.rate):,.0f}",
+                f"{statistics.median(ratios):.0%}",
+                f"{_of(mine, lambda t: t.p50) * 1e3:.1f} ms",
+                f"{_of(mine, lambda t: t.p99) * 1e3:.1f} ms",
+                f"{_of(mine, lambda t: t.cpu) * 1e6:.2f} µs",
+                f"{server.memory() / 2**20:.0f} MiB",
             )
+            yield f"| {' | '.join(cells)} |"
 
 
 def _of(turns: list[Turn], figure: Callable[[Turn], float]) -> float:
@@ -318,9 +322,9 @@ def main() -> None:
         try:
             print(
                 f"Each request holds {SPANS} spans of 10 attributes "
-                f"({len(batch('0' * 31 + '1')):,} bytes). Each client waits for its answer. Medians of "
-                f"{given.rounds} turns of {given.seconds:g} s, the servers in turn; client and server "
-                "share the machine.\n"
+                f"({len(batch('0' * 31 + '1')):,} bytes). Each client waits for its answer. "
+                f"Medians of {given.rounds} turns of {given.seconds:g} s, the servers in turn; client "
+                "and server share the machine.\n"
             )
             for line in measure(servers, given.seconds, given.rounds):
                 print(line, flush=True)

@@ -12,6 +12,7 @@ import pytest
 from grpc import aio
 
 INPUTS = int(os.environ.get("SPANBOOK_FUZZ_INPUTS", "100000"))
+FIRST = int(os.environ.get("SPANBOOK_FUZZ_FIRST", "0"))  # each number is a seed
 SIGNALS = ("traces", "logs", "metrics")
 METHODS = {
     "traces": "/opentelemetry.proto.collector.trace.v1.TraceService/Export",
@@ -113,7 +114,7 @@ def test_no_input_breaks_it(collector, otlp) -> None:  # noqa: C901 - one story
         assert code in FINE, (number, body)
 
     async def story() -> None:
-        numbers = iter(range(INPUTS))
+        numbers = iter(range(FIRST, FIRST + INPUTS))
         async with (
             aiohttp.ClientSession() as session,
             aio.insecure_channel(running.address) as channel,

@@ -137,6 +137,17 @@ def test_a_service_instance_begins_a_new_run_after_each_seal(collector, otlp, un
     assert running.health()["late"] == []
 
 
+def test_a_service_instances_full_run_gives_way_to_the_next(collector, otlp, until) -> None:
+    """At the limit of bytes the run is sealed, and the client, coming again, begins another."""
+    running = collector("--max-run-bytes=50K")
+    resource = {"service.name": "shop", "pad": "x" * 30_000}
+    running.export("metrics", otlp.metrics(resource, [1]))
+    assert running.post("metrics", otlp.metrics(resource, [2])).status == 503
+    until(lambda: list(running.outputs.glob("runs/*.json")), 20)
+    running.export("metrics", otlp.metrics(resource, [2]))
+    assert running.health()["late"] == []
+
+
 def test_a_run_file_from_elsewhere_is_not_overwritten(collector, otlp, until) -> None:
     """Where a file of that run exists with other content, the journal is kept as late data."""
     running = collector()

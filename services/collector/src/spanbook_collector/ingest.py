@@ -92,6 +92,9 @@ class Ingest:
             if target is None:
                 continue
             if self._is_full(target, len(piece.payload)):
+                if piece.owner.instance and target.run is not None and target.journal.length:
+                    target.run.full = True
+                    raise Busy("This service instance's run is full; the next begins in a moment.")
                 rejected += piece.facts.items
                 message = (
                     f"Run {target.run_id} has reached its limit of "

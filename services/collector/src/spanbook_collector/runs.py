@@ -35,6 +35,7 @@ class RunInProgress:
     pending: int = 0  # requests being written
     pending_bytes: int = 0
     sealing: bool = False
+    full: bool = False  # a service instance's run that reached its limit: the next one begins
     retry_at: float = 0.0
     retry_wait: float = _RETRY_FIRST
 
@@ -44,6 +45,8 @@ class RunInProgress:
             return None
         if self.tally.complete:
             return SealReason.COMPLETE
+        if self.full:
+            return SealReason.IDLE
         if self.tally.run_span:
             return SealReason.GRACE if now - self.last >= settings.grace else None
         return SealReason.IDLE if now - self.last >= settings.idle else None
