@@ -108,7 +108,7 @@ def test_export(tmp_path: Path, name: str) -> None:
     for signal, reader in READERS.items():
         lines = (tmp_path / "out" / f"{signal.name.lower()}.jsonl").read_bytes().splitlines()
         read = [item for line in lines for item in _items(reader.from_dict(orjson.loads(line)))]
-        assert read == list(_items(whole[signal]))
+        assert repr(read) == repr(list(_items(whole[signal])))  # a NaN is not equal to itself
         assert all(len(line) < 4 << 20 for line in lines)
 
 

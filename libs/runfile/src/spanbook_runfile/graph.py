@@ -87,4 +87,4 @@ def _scalars(task: Task) -> Mapping[str, Json]:
     if final is None:
         return {}
     kinds = (str, int, float)
-    return {k: v for k, v in final.parameters.items() if isinstance(v, kinds) and v == v}  # noqa: PLR0124 - no NaN
+    return {k: v for k, v in final.parameters.items() if isinstance(v, kinds) and v == v}
