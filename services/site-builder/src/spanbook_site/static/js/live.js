@@ -74,51 +74,50 @@
     if (scripts(old) !== scripts(fresh)) return location.reload(); // the site was built by another version
     if (old.title !== fresh.title) document.title = fresh.title;
     const hold = holdScroll();
-    if (bones(old.body).isEqualNode(bones(fresh.body))) swapParts(old.body, fresh.body);
-    else replace(document.querySelector("main"), fresh.querySelector("main"));
+    swap(old.querySelector("main"), fresh.querySelector("main"), document.querySelector("main"));
     spanbook.tick();
     if (spanbook.reselect) spanbook.reselect();
     hold();
   }
 
-  /** The elements with an id that lie in no other such element below `within`. */
-  function parts(within) {
-    return [...within.querySelectorAll("[id]")].filter((part) => {
-      const above = part.parentElement.closest("[id]");
-      return !above || above === within || !within.contains(above);
-    });
-  }
-
-  /** A copy of an element with each part reduced to its id. */
-  function bones(element) {
-    const copy = element.cloneNode(true);
-    for (const part of parts(copy)) {
-      const bone = document.createElement("i");
-      bone.id = part.id;
-      part.replaceWith(bone);
-    }
-    return copy;
-  }
-
-  function swapParts(old, fresh) {
-    const olds = new Map(parts(old).map((part) => [part.id, part]));
-    for (const part of parts(fresh)) {
-      const shown = document.getElementById(part.id);
-      if (shown && olds.has(part.id)) swap(olds.get(part.id), part, shown);
-    }
-  }
-
+  /** Make `shown` what `fresh` is, where that differs from `old`: what scripts and the reader did elsewhere stays. */
   function swap(old, fresh, shown) {
     if (old.isEqualNode(fresh)) return;
     if (shown.matches("[data-table]") && spanbook.tables && spanbook.tables.has(shown)) {
       spanbook.tables.get(shown).update(fresh);
     } else if (fresh.matches("[data-live=append]") && overlap(old, fresh) >= 0) {
-      append(shown, overlap(old, fresh), [...fresh.children].slice(old.children.length - overlap(old, fresh)));
-    } else if (!fresh.matches("[data-chart]") && bones(old).isEqualNode(bones(fresh))) {
-      swapParts(old, fresh);
+      const gone = overlap(old, fresh);
+      append(shown, gone, [...fresh.children].slice(old.children.length - gone));
+    } else if (!fresh.matches("[data-chart]") && sameShape(old, fresh) && sameShape(old, shown)) {
+      swapAttributes(old, fresh, shown);
+      [...fresh.childNodes].forEach((child, index) => swapChild(old.childNodes[index], child, shown.childNodes[index]));
     } else {
       replace(shown, fresh);
     }
+  }
+
+  function swapChild(old, fresh, shown) {
+    if (fresh.nodeType === Node.ELEMENT_NODE) swap(old, fresh, shown);
+    else if (old.data !== fresh.data) shown.data = fresh.data;
+  }
+
+  function swapAttributes(old, fresh, shown) {
+    for (const { name, value } of fresh.attributes) {
+      if (old.getAttribute(name) !== value) shown.setAttribute(name, value);
+    }
+    for (const { name } of old.attributes) if (!fresh.hasAttribute(name)) shown.removeAttribute(name);
+  }
+
+  /** Whether two elements have the same kinds of children in the same places, with the same ids. */
+  function sameShape(one, other) {
+    return (
+      one.nodeName === other.nodeName &&
+      one.childNodes.length === other.childNodes.length &&
+      [...one.childNodes].every((child, index) => {
+        const twin = other.childNodes[index];
+        return child.nodeName === twin.nodeName && child.id === twin.id;
+      })
+    );
   }
 
   /** How many lines left at the top, where the others stayed and more came below; -1 where it is not so. */
