@@ -128,5 +128,3 @@ def marked(mark: str) -> list[psutil.Process]:
 def living() -> Callable[[str], list[psutil.Process]]:
     """Finds living processes by a mark in their command line."""
     return marked
-
-

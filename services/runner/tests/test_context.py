@@ -84,9 +84,7 @@ def test_githubs_variables(tmp_path):
     assert found["spanbook.trigger"] == "pull_request"
     assert found["spanbook.actor"] == "octocat"
     assert found["cicd.worker.name"] == "Hosted 1"
-    assert (
-        found["cicd.pipeline.run.url.full"] == "https://github.com/acme/digits/actions/runs/123"
-    )
+    assert found["cicd.pipeline.run.url.full"] == "https://github.com/acme/digits/actions/runs/123"
     wanted = {"workflow", "run_id", "job", "ref", "ref_type", "ref_name", "event_name", "sha"}
     assert wanted <= {key.removeprefix("spanbook.ci.") for key in found}
 

@@ -105,7 +105,9 @@ def record(spool, run_id, records=5, size=10):
 
 @pytest.mark.parametrize("compression", ["none", "gzip"])
 @pytest.mark.parametrize("protocol", ["grpc", "http/protobuf"])
-def test_everything_is_delivered(collector, telemetry, monkeypatch, tmp_path, protocol, compression):
+def test_everything_is_delivered(
+    collector, telemetry, monkeypatch, tmp_path, protocol, compression
+):
     """Over both protocols the collector gets exactly what was declared, and the spool goes."""
     collector.start()
     telemetry(collector, protocol)

@@ -69,9 +69,12 @@ class Masker:
         environ = os.environb.copy()
         if environ == self._environ:
             return
+        before = self._environ or {}
         self._environ = environ
         self.add(
-            os.fsdecode(value) for name, value in environ.items() if looks_secret(os.fsdecode(name))
+            os.fsdecode(value)
+            for name, value in environ.items()
+            if before.get(name) != value and looks_secret(os.fsdecode(name))
         )
 
     def text(self, text: str) -> str:

@@ -145,6 +145,7 @@ def pipeline_help(given: Sequence[str]) -> int:
 
 def run_command(options: argparse.Namespace) -> int:
     """Run a pipeline; returns the exit code."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # until the run handles it itself
     settings = Settings.from_env()
     given = {
         key: v
@@ -233,7 +234,6 @@ def _view() -> Any:
 
 
 def _wait_for_ctrl_c() -> None:
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         while True:
             signal.pause()
@@ -244,6 +244,8 @@ def _wait_for_ctrl_c() -> None:
 def _prepare_ray(address: str) -> None:
     """Set what Ray reads when it is imported: no usage reports, and a token of this run's own."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    if "ray" in sys.modules:
+        return
     if not address and not any(os.environ.get(name) for name in _RAY_TOKEN_VARIABLES):
         os.environ["RAY_AUTH_MODE"] = "token"
         os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
