@@ -15,11 +15,13 @@ from pathlib import Path
 from spanbook_runfile import LiveJournal, Run
 
 from spanbook_site.errors import OutputError
-from spanbook_site.job import Job, Record, Workshop, run_job, start_worker
+from spanbook_site.job import Job, Workshop, run_job, start_worker
 from spanbook_site.lists import Lists
 from spanbook_site.memo import Memo
+from spanbook_site.mlflow import wheel
 from spanbook_site.output import Output
 from spanbook_site.progress import Progress
+from spanbook_site.record import Record
 from spanbook_site.settings import Settings
 from spanbook_site.sources import Source, scan
 from spanbook_site.templating import Templates
@@ -61,8 +63,11 @@ class Builder:
         self.jobs = jobs or os.cpu_count() or 1
         self.progress = progress or Progress(enabled=False)
         self.statics = _statics(vendor)
-        self.version = _version(self.settings, self.statics)
-        self.templates = Templates(self.settings, self.version, frozenset(self.statics))
+        with_mlflow = self.settings.mlflow_ui and wheel.installed(wheel.folder())
+        self.version = _version(self.settings, self.statics, str(with_mlflow))
+        self.templates = Templates(
+            self.settings, self.version, frozenset(self.statics), mlflow=with_mlflow
+        )
         self.workshop = Workshop(out, self.settings, self.templates)
         self._live: dict[str, LiveJournal] = {}
         self._check_out()
@@ -210,9 +215,9 @@ def _statics(vendor: Path | None) -> dict[str, Path]:
     return found
 
 
-def _version(settings: Settings, statics: dict[str, Path]) -> str:
+def _version(settings: Settings, statics: dict[str, Path], more: str) -> str:
     """A digest of builder and settings: when it changes, everything is built anew."""
-    digest = hashlib.sha256(repr(settings).encode())
+    digest = hashlib.sha256(f"{settings!r} {more}".encode())
     package = Path(str(resources.files("spanbook_site")))
     for path in sorted([*package.rglob("*.py"), *package.rglob("*.html"), *statics.values()]):
         digest.update(path.name.encode())

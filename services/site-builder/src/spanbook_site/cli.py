@@ -13,6 +13,7 @@ from spanbook_site.build import Builder, Report
 from spanbook_site.collect import command as collect
 from spanbook_site.errors import SiteError
 from spanbook_site.formats import plural
+from spanbook_site.mlflow import wheel
 from spanbook_site.progress import Progress
 from spanbook_site.watch import watch
 
@@ -76,6 +77,10 @@ def _parser() -> argparse.ArgumentParser:
         metavar="DIR",
         help="where to (default: $SPANBOOK_VENDOR, else the checkout or the user's cache)",
     )
+    ui = commands.add_parser(
+        "mlflow-ui", help="fetch MLflow's own UI, which then is a part of every site"
+    )
+    ui.add_argument("--wheel", type=Path, metavar="FILE", help="a wheel downloaded before")
     collect.add_command(commands)
     return parser
 
@@ -96,6 +101,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         if arguments.command == "vendor":
             folder = vendor.fetch(arguments.to or vendor.default_folder())
             print(f"The browser libraries are in {folder}.")
+            return 0
+        if arguments.command == "mlflow-ui":
+            wheel.fetch(wheel.folder(), wheel=arguments.wheel)
+            print(f"The UI of MLflow {wheel.VERSION} is in {wheel.folder()}.")
             return 0
         if arguments.command == "collect":
             return collect.run(arguments)

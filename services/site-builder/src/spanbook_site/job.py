@@ -14,6 +14,7 @@ from spanbook_runfile import Run, RunFileError
 from spanbook_site import formats, summary
 from spanbook_site.output import Output
 from spanbook_site.pages.run import RunPages
+from spanbook_site.record import Record
 from spanbook_site.settings import Settings
 from spanbook_site.sources import Source, read
 from spanbook_site.templating import Templates
@@ -21,23 +22,6 @@ from spanbook_site.urls import Urls
 
 DAY = 86_400_000  # ms
 log = logging.getLogger("spanbook_site")
-
-
-@dataclass(frozen=True)
-class Record:
-    """What a build remembers of a run."""
-
-    key: str
-    stamp: str  # of the source when it was rendered
-    version: str  # of all that was written
-    live: bool
-    start: int = 0  # ms; where it stands among the others
-    main: bool = True
-    tasks: tuple[str, ...] = ()  # task names
-    size: int = 0  # bytes written, when not trimmed
-    trimmed: bool = False
-    broken: str = ""  # why it could not be read
-    name: str = ""  # of the source file
 
 
 @dataclass(frozen=True)
@@ -90,6 +74,7 @@ class Workshop:
             tasks=tuple(dict.fromkeys(task["name"] for task in short["tasks"])),
             size=job.full_size if job.trimmed else output.bytes,
             trimmed=job.trimmed,
+            mlflow=pages.in_mlflow,
             name=source.name,
         )
 

@@ -9,12 +9,12 @@ from functools import lru_cache
 
 import orjson
 
-from spanbook_site import tables
-from spanbook_site.job import Record
+from spanbook_site import mlflow, tables
 from spanbook_site.memo import Memo, key_of
 from spanbook_site.output import Output
 from spanbook_site.pages import home, others, reports, tasks, trends
 from spanbook_site.progress import Progress
+from spanbook_site.record import Record
 from spanbook_site.summary import Summary
 from spanbook_site.templating import Templates
 from spanbook_site.urls import Urls
@@ -55,6 +55,9 @@ class Lists:
         self._tasks(sealed)
         self._trends([r for r in sealed if r.main])
         self._tables(sealed)
+        if self.templates.mlflow:
+            entries = [mlflow.Entry(r.key, r.start, r.version, r.live) for r in good if r.mlflow]
+            mlflow.write_site(self.memo.group, self.output, entries)
         self._others(good, main)
 
     def _newest(self, records: Sequence[Record], count: int) -> list[Summary]:

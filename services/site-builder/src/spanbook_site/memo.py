@@ -9,8 +9,8 @@ from typing import Any
 
 import orjson
 
-from spanbook_site.job import Record
 from spanbook_site.output import Output, replace_file
+from spanbook_site.record import Record
 
 log = logging.getLogger("spanbook_site")
 FILE = ".cache/builder.json"  # under the site's folder; never needed to read the site

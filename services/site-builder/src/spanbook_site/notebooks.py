@@ -62,7 +62,9 @@ def _exporter() -> Any:
     from nbconvert.filters import Highlight2HTML  # noqa: PLC0415
     from traitlets.config import Config  # noqa: PLC0415
 
-    logging.getLogger("traitlets").setLevel(logging.ERROR)  # a warning for each image without a text
+    logging.getLogger("traitlets").setLevel(
+        logging.ERROR
+    )  # a warning for each image without a text
     exporter: Any = HTMLExporter(config=Config(), template_name="basic")  # type: ignore[no-untyped-call]
     plain: Any = Highlight2HTML()  # type: ignore[no-untyped-call]
 

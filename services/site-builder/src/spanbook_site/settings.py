@@ -39,6 +39,7 @@ class Settings:
     main: tuple[str, ...] = ("main", "master")  # branches whose runs count as the record
     minimize: tuple[str, ...] = ()  # metrics where less is better, besides those that look it
     reports: tuple[Report, ...] = ()
+    mlflow_ui: bool = True  # MLflow's own UI beside our pages, where it was fetched
     budget_mb: int = 900  # files of older runs are trimmed so that the site stays below it
     max_run_file_mb: int = 1024
 
@@ -87,6 +88,10 @@ def _settings(raw: Mapping[str, Any], path: Path) -> Settings:
                 raise SettingsError(
                     f"{path}: {key} is {value!r}; it should be a number of megabytes, at least 1."
                 )
+            values[key] = value
+        elif key == "mlflow_ui":
+            if not isinstance(value, bool):
+                raise SettingsError(f"{path}: mlflow_ui is {value!r}; it should be true or false.")
             values[key] = value
         elif key == "about":
             values[key] = _about(str(value), path)

@@ -44,18 +44,21 @@ class Templates:
     """Renders pages; the same input gives the same text."""
 
     def __init__(
-        self, settings: Settings, version: str, available: frozenset[str] = frozenset()
+        self,
+        settings: Settings,
+        version: str,
+        available: frozenset[str] = frozenset(),
+        *,
+        mlflow: bool = False,
     ) -> None:
         self.settings = settings
         self.version = version  # of builder and settings: in the address of style and scripts
         self.available = available  # static files that are there
+        self.mlflow = mlflow  # whether MLflow's UI is part of the site
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Templates, (
-            self.settings,
-            self.version,
-            self.available,
-        )  # compiled templates stay behind
+        made = (self.settings, self.version, self.available, self.mlflow)
+        return _made, made  # compiled templates stay behind
 
     @cached_property
     def _environment(self) -> Environment:
@@ -84,7 +87,9 @@ class Templates:
         environment.filters["web"] = web
         environment.filters["script_json"] = script_json
         environment.filters["seconds"] = formats.seconds
-        environment.globals.update(U=Urls, settings=self.settings, version=self.version)
+        environment.globals.update(
+            mlflow=self.mlflow, U=Urls, settings=self.settings, version=self.version
+        )
         return environment
 
     def page(self, template: str, address: str, *, kind: str, title: str, **values: Any) -> str:
@@ -126,6 +131,15 @@ class Templates:
         if kind != "compare":
             wanted.remove("compare.js")
         return [s for s in wanted if s in self.available or f"js/{s}" in self.available]
+
+
+def _made(
+    settings: Settings,
+    version: str,
+    available: frozenset[str],
+    mlflow: bool,  # noqa: FBT001 - as pickle gives it
+) -> Templates:
+    return Templates(settings, version, available, mlflow=mlflow)
 
 
 def script_json(value: object) -> Markup:

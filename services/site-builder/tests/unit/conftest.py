@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 from spanbook_runfile.samples import write_samples
-
 from spanbook_site.build import Builder, Report
 from spanbook_site.settings import Settings
 

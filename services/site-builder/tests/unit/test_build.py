@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 from spanbook_runfile.samples import golden, many_small, sealed, write_samples
 from spanbook_runfile.samples.builder import SampleRun
-
 from spanbook_site import lists
 from spanbook_site.build import Builder
 from spanbook_site.errors import OutputError, SiteError
@@ -100,7 +99,9 @@ def test_settings_change_everything(tmp_path: Path) -> None:
 
 def test_broken_files_get_a_page_and_spoil_nothing(site: Site) -> None:
     """A file that is empty, cut short or no run file is named with its reason; the others are built."""
-    broken = {p.stem for n, p in site.files.items() if n.startswith("broken") and p.suffix == ".json"}
+    broken = {
+        p.stem for n, p in site.files.items() if n.startswith("broken") and p.suffix == ".json"
+    }
     assert {record.key for record in site.report.broken} == broken
     assert len(broken) >= 4
     home = site.read("index.html")
@@ -130,7 +131,10 @@ def test_no_half_written_file_is_ever_seen(tmp_path: Path) -> None:
 
     def read() -> None:
         while not stop.is_set():
-            for path in [tmp_path / "site" / "index.html", *(tmp_path / "site" / "runs").glob("*/index.html")]:
+            for path in [
+                tmp_path / "site" / "index.html",
+                *(tmp_path / "site" / "runs").glob("*/index.html"),
+            ]:
                 seen.append(path.read_text().rstrip().endswith("</html>"))
 
     reader = threading.Thread(target=read)
@@ -148,11 +152,15 @@ def test_the_manifest_names_every_page_and_is_last(site: Site) -> None:
     manifest = json.loads(site.read("data/build.json"))
     assert manifest["version"] == 1
     runs = {a for a in manifest["pages"] if a.endswith("/")}
-    assert runs == {f"runs/{p.name}/" for p in (site.out / "runs").iterdir() if (p / "index.html").exists()}
+    assert runs == {
+        f"runs/{p.name}/" for p in (site.out / "runs").iterdir() if (p / "index.html").exists()
+    }
     single = set(manifest["pages"]) - runs
     assert single <= set(contents(site.out))
     assert "index.html" in single
-    newest = max(site.out.rglob("*.*"), key=lambda p: p.stat().st_mtime_ns if ".cache" not in p.parts else 0)
+    newest = max(
+        site.out.rglob("*.*"), key=lambda p: p.stat().st_mtime_ns if ".cache" not in p.parts else 0
+    )
     assert newest.name == "build.json"
 
 
@@ -181,7 +189,9 @@ def test_old_runs_are_trimmed_to_the_budget(tmp_path: Path) -> None:
         ids.append(run.id)
         (tmp_path / "runs" / f"{run.id}.json").write_bytes(run.sealed())
     build(tmp_path, tmp_path / "site", Settings(budget_mb=1))
-    whole = sorted(p.parent.name for p in (tmp_path / "site" / "runs").glob("*/*.json") if p.stem in ids)
+    whole = sorted(
+        p.parent.name for p in (tmp_path / "site" / "runs").glob("*/*.json") if p.stem in ids
+    )
     assert whole == sorted(ids), "three small runs fit into a megabyte"
     heavy = SampleRun("heavy", pipeline="mnist-digits", start=golden.START + 9 * golden.DAY)
     task = heavy.task("blob")

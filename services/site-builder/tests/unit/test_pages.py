@@ -11,7 +11,6 @@ from xml.etree import ElementTree as ET
 import pandas as pd
 import pytest
 from spanbook_runfile.samples import wide
-
 from spanbook_site.settings import Report, Settings
 
 from .conftest import Site, build
@@ -65,7 +64,9 @@ def test_every_internal_link_leads_to_a_file(site: Site) -> None:
             if url.scheme:
                 assert url.scheme in ("https", "http", "data"), (address, link)
                 continue
-            target = (site.out / address).parent / unquote(url.path) if url.path else site.out / address
+            target = (
+                (site.out / address).parent / unquote(url.path) if url.path else site.out / address
+            )
             assert target.resolve().is_relative_to(site.out.resolve()), (address, link)
             assert target.is_file(), (address, link)
             where = target.resolve().relative_to(site.out.resolve()).as_posix()
@@ -187,15 +188,22 @@ def test_retries_show_each_try(site: Site) -> None:
 
 def test_tables_are_read_by_pandas(site: Site) -> None:
     """The Parquet files hold every sealed run, task, metric and parameter."""
-    read = {n: pd.read_parquet(site.out / "data" / f"{n}.parquet") for n in ("runs", "tasks", "metrics", "parameters")}
+    read = {
+        n: pd.read_parquet(site.out / "data" / f"{n}.parquet")
+        for n in ("runs", "tasks", "metrics", "parameters")
+    }
     assert site.id("ok") in set(read["runs"]["run"])
     tasks = read["tasks"][read["tasks"]["run"] == site.id("ok")]
     assert len(tasks) == 10
-    metrics = read["metrics"][(read["metrics"]["run"] == site.id("ok")) & (read["metrics"]["key"] == "accuracy")]
+    metrics = read["metrics"][
+        (read["metrics"]["run"] == site.id("ok")) & (read["metrics"]["key"] == "accuracy")
+    ]
     assert len(metrics) == 3
     parameters = read["parameters"][read["parameters"]["run"] == site.id("ok")]
     assert set(parameters[parameters["key"] == "nr_train_images"]["number"]) == {400, 500, 600}
-    assert pd.read_csv(site.out / "data" / "runs.csv")["run"].tolist() == read["runs"]["run"].tolist()
+    assert (
+        pd.read_csv(site.out / "data" / "runs.csv")["run"].tolist() == read["runs"]["run"].tolist()
+    )
 
 
 def test_no_csv_cell_is_a_formula(site: Site) -> None:
@@ -257,7 +265,9 @@ def test_the_perfetto_trace_has_every_attempt(site: Site) -> None:
 
 def test_reports_show_the_newest_good_run(site: Site, tmp_path: Path) -> None:
     """A pinned report is a page in the navigation with the newest good main run's notebook."""
-    settings = Settings(reports=(Report("Model quality", "summary"), Report("Nothing", "no-such-task")))
+    settings = Settings(
+        reports=(Report("Model quality", "summary"), Report("Nothing", "no-such-task"))
+    )
     build(site.outputs, tmp_path / "site", settings)
     page = (tmp_path / "site" / "reports" / "model-quality.html").read_text()
     assert 'sandbox="allow-scripts"' in page
@@ -268,7 +278,11 @@ def test_reports_show_the_newest_good_run(site: Site, tmp_path: Path) -> None:
 
 def test_about_is_markdown_without_html(site: Site, tmp_path: Path) -> None:
     """The project's own Markdown is shown; HTML in it is text."""
-    build(site.outputs, tmp_path / "site", Settings(about="# Digits\n\n<script>alert(1)</script> *daily*"))
+    build(
+        site.outputs,
+        tmp_path / "site",
+        Settings(about="# Digits\n\n<script>alert(1)</script> *daily*"),
+    )
     page = (tmp_path / "site" / "about.html").read_text()
     assert "<h1>Digits</h1>" in page
     assert "<em>daily</em>" in page

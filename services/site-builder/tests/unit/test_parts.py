@@ -7,18 +7,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 from spanbook_runfile import parse_run
 from spanbook_runfile.samples import golden, sealed, wide
-
 from spanbook_site import formats, previews, settings
 from spanbook_site.draw.critical import critical_path
 from spanbook_site.draw.folding import fold
 from spanbook_site.draw.gantt import gantt, ticks
 from spanbook_site.draw.layers import in_layers
-from spanbook_site.errors import SettingsError
+from spanbook_site.errors import OutputError, SettingsError
 from spanbook_site.output import Output
-from spanbook_site.errors import OutputError
 from spanbook_site.urls import Urls, slug
 
-PARTS = st.lists(st.text("abc.%# é", min_size=1, max_size=4).filter(lambda p: p not in (".", "..")), min_size=1, max_size=4)
+PARTS = st.lists(
+    st.text("abc.%# é", min_size=1, max_size=4).filter(lambda p: p not in (".", "..")),
+    min_size=1,
+    max_size=4,
+)
 
 
 @given(PARTS, PARTS)
@@ -63,7 +65,12 @@ def test_every_time_can_be_written(ns: int) -> None:
 @given(st.floats() | st.integers())
 def test_numbers_keep_six_digits(value: float) -> None:
     """A shown number is the number, to six significant digits."""
-    shown = formats.number(value).replace("−", "-").replace("∞", "inf").replace("\N{NARROW NO-BREAK SPACE}", "")
+    shown = (
+        formats.number(value)
+        .replace("−", "-")
+        .replace("∞", "inf")
+        .replace("\N{NARROW NO-BREAK SPACE}", "")
+    )
     if value == value:
         assert float(shown) == pytest.approx(float(value), rel=1e-5) or abs(value) > 1e308
 
@@ -133,7 +140,12 @@ def test_nothing_is_written_outside(tmp_path: Path, address: str) -> None:
 @given(st.binary(max_size=500))
 def test_previews_survive_any_bytes(data: bytes) -> None:
     """A preview of any bytes is one, or none; it never raises."""
-    for look in (previews.text, previews.json_tree, previews.parquet, lambda d: previews.delimited(d, ",")):
+    for look in (
+        previews.text,
+        previews.json_tree,
+        previews.parquet,
+        lambda d: previews.delimited(d, ","),
+    ):
         assert look(data) is None or look(data)
 
 
@@ -155,7 +167,9 @@ def test_settings_are_read(tmp_path: Path) -> None:
     """Every setting of the documentation's example is read."""
     (tmp_path / "ABOUT.md").write_text("# Hello")
     path = tmp_path / "spanbook.yaml"
-    path.write_text("title: T\nabout: ABOUT.md\nmetrics: [a.b]\nreports:\n  - {title: Q, task: s}\n")
+    path.write_text(
+        "title: T\nabout: ABOUT.md\nmetrics: [a.b]\nreports:\n  - {title: Q, task: s}\n"
+    )
     found = settings.load(path)
     assert (found.title, found.about, found.metrics) == ("T", "# Hello", ("a.b",))
     assert found.reports[0].slug == "q"

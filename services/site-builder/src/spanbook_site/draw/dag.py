@@ -51,7 +51,9 @@ def dag(run: Run, link: Callable[[Node], str], critical: frozenset[str]) -> Mark
 
 
 def _touches(graph: Graph, number: int, critical: frozenset[str]) -> bool:
-    return any(task.id in critical for task in graph.nodes[number].tasks)
+    """Whether a box is on the critical path; a box of many runs always has one that is, so it counts not."""
+    node = graph.nodes[number]
+    return not node.folded and node.key in critical
 
 
 def _width(node: Node) -> int:

@@ -8,9 +8,9 @@ from typing import Any
 from markupsafe import Markup
 
 from spanbook_site import formats
-from spanbook_site.job import Record
 from spanbook_site.output import Output
 from spanbook_site.pages import numbers
+from spanbook_site.record import Record
 from spanbook_site.settings import Settings
 from spanbook_site.summary import Summary
 from spanbook_site.templating import Templates

@@ -7,7 +7,7 @@ from typing import Any
 
 from spanbook_runfile import LogLine, Run, Task, mermaid, names
 
-from spanbook_site import exports, formats, summary
+from spanbook_site import exports, formats, mlflow, summary
 from spanbook_site.draw.critical import critical_path
 from spanbook_site.draw.dag import as_text, dag
 from spanbook_site.draw.folding import Node
@@ -59,6 +59,7 @@ class RunPages:
         self.tasks = run.tasks[: summary.MAX_TASKS]
         self._has_page = {t.id for t in self.tasks}
         self.files: dict[str, list[SiteFile]] = {}
+        self.in_mlflow = False
 
     def page_of(self, task: Task) -> str:
         """The address of a task's page; empty where it has none."""
@@ -79,6 +80,12 @@ class RunPages:
         if len(self.tasks) > SHOWN_TASKS:
             self._write_task_list(list(rows.values()), short)
         self._write_extras(short)
+        if self.templates.mlflow:
+            held = {
+                key: {f.artifact.path: f.address for f in files if f.address}
+                for key, files in self.files.items()
+            }
+            self.in_mlflow = mlflow.write_run(self.output, self.run, held, trimmed=self.trimmed)
         address = ""
         if run_file and not self.trimmed:
             address = Urls.run_part(self.run.id, f"{self.run.id}.json")
