@@ -274,10 +274,11 @@ class Emitter:
             self._due = None
         if not (records or series or samples):
             return Batch()
-        records += [self._points_record(key, points) for key, points in series.items()]
         self.masker.refresh()
         for record in records:
             self.masker.record(record)
+        # Points are numbers: only their key is text.
+        records += [self._points_record(self.masker.text(k), s) for k, s in series.items()]
         scope = ScopeLogs(log_records=records)
         scope.scope.name = names.SCOPE_NAME
         metrics, n_points = self._usage_metrics(samples)

@@ -227,6 +227,7 @@ class Host:
         sys.path[:] = request.path
         sys.argv[:] = ["notebook"]
         _reseed()
+        _limit_threads()
         kernel.run(Connection(link))
 
 
@@ -235,6 +236,13 @@ def _reseed() -> None:
     numpy_random = sys.modules.get("numpy.random")
     if numpy_random is not None:
         numpy_random.seed()
+
+
+def _limit_threads() -> None:
+    """Have numerical libraries use as many threads as Ray grants; they read that when loaded."""
+    control, wanted = sys.modules.get("threadpoolctl"), os.environ.get("OMP_NUM_THREADS", "")
+    if control is not None and wanted.isdigit():
+        control.threadpool_limits(int(wanted))
 
 
 def main() -> None:

@@ -175,7 +175,7 @@ class _Session:
         finally:
             ticker.remove(self._tick)
             self._output.close()
-        return None if self._result is None else cloudpickle.loads(self._result)
+        return None if self._result is None else _unpickled(self._result)
 
     def run_cells(self, manager: Any) -> None:
         """Start a kernel and execute the parameterized notebook; papermill's engine calls this.
@@ -282,7 +282,8 @@ class _Session:
 
     def _record(self, emitter: Emitter) -> None:
         emitter.masker.refresh()
-        data = emitter.masker.data(_written(self.notebook).encode("utf-8", "replace"))
+        text = _fitting(self.notebook, self.spec.limits.max_file_bytes)
+        data = emitter.masker.data(text.encode("utf-8", "replace"))
         emitter.artifact(
             NOTEBOOK_PATH,
             data,
@@ -338,6 +339,34 @@ def _pickled(name: str, value: object) -> bytes:
             f"The argument {name!r} cannot be handed to a notebook: {type(value).__name__} does "
             f"not pickle ({error})."
         ) from error
+
+
+def _unpickled(result: bytes) -> Any:
+    try:
+        return cloudpickle.loads(result)
+    except Exception as error:
+        raise TaskError(
+            f"What the notebook handed over by log.result cannot be read outside it: {error}. It "
+            "may be of a class from a module that only the notebook finds; hand plain data over."
+        ) from error
+
+
+def _fitting(notebook: Any, limit: int) -> str:
+    """The notebook as JSON of at most about ``limit`` bytes: its largest outputs give way."""
+    text = _written(notebook)
+    if len(text) <= limit:
+        return text
+    notebook = copy.deepcopy(notebook)
+    outputs = [o for c in notebook.cells for o in c.get("outputs", ())]
+    over = len(text) - limit
+    for size, output in sorted(((len(str(o)), o) for o in outputs), key=lambda x: -x[0]):
+        if over <= 0:
+            break
+        output.clear()
+        note = f"[an output of about {size:,} bytes is left out: the notebook is over {limit:,}]\n"
+        output.update(output_type="stream", name="stderr", text=note)
+        over -= size
+    return _written(notebook)
 
 
 def _written(notebook: Any) -> str:

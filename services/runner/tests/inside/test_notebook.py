@@ -318,6 +318,56 @@ def test_output_is_bounded(run_notebook: Run) -> None:
     assert nb.attempt.logs[-1].text == "the end"
 
 
+def test_huge_notebook_fits(run_notebook: Run) -> None:
+    """A notebook over the limit of a file gives up its largest outputs, and says so there."""
+    nb = run_notebook(
+        """
+        # %%
+        from IPython.display import HTML, display
+        display(HTML("<b>small</b>"))
+        display(HTML("x" * 3_000_000))
+        """,
+        max_file_bytes=1 << 20,
+    )
+    (artifact,) = nb.attempt.artifacts
+    assert artifact.size < 1 << 20
+    assert "<b>small</b>" in nb.outputs()
+    assert "left out" in nb.outputs()
+
+
+def test_result_of_a_class_that_only_the_notebook_knows(run_notebook: Run, tmp_path: Path) -> None:
+    """A result that cannot be read outside the notebook is an error that says why."""
+    (tmp_path / "only_here.py").write_text("class Thing: pass\n")
+    nb = run_notebook(
+        "# %%\nimport only_here\nfrom spanbook import log\nlog.result(only_here.Thing())\n",
+        folder=str(tmp_path),
+    )
+    assert isinstance(nb.error, TaskError)
+    assert "only_here" in str(nb.error)
+
+
+def test_threads_as_granted(run_notebook: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Libraries that were loaded beforehand use the number of threads that the worker has."""
+    from spanbook.warm import HOST_VARIABLE, KernelHost
+
+    host = KernelHost(["numpy", "threadpoolctl"])
+    monkeypatch.setenv(HOST_VARIABLE, host.address)
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    try:
+        nb = run_notebook(
+            """
+            # %%
+            import numpy, threadpoolctl
+            from spanbook import log
+            log.result([pool["num_threads"] for pool in threadpoolctl.threadpool_info()])
+            """
+        )
+    finally:
+        host.close()
+    assert nb.result
+    assert set(nb.result) == {1}
+
+
 def test_random_numbers_differ(run_notebook: Run) -> None:
     """Two notebooks do not draw the same random numbers, although their kernels are of one stock."""
     code = """
