@@ -49,7 +49,10 @@ def stuck(mark: str) -> None:
     child = "import time, sys; time.sleep(600)"
     subprocess.Popen([sys.executable, "-c", child, mark])
     # a daemon: forks twice, into a session of its own
-    daemon = f"import os, sys\\nif os.fork() == 0:\\n os.setsid()\\n if os.fork() == 0:\\n  os.execv(sys.executable, [sys.executable, '-c', {child!r}, sys.argv[1]])\\n"
+    daemon = (
+        "import os, sys\\nif os.fork() == 0:\\n os.setsid()\\n if os.fork() == 0:\\n"
+        f"  os.execv(sys.executable, [sys.executable, '-c', {child!r}, sys.argv[1]])\\n"
+    )
     subprocess.run([sys.executable, "-c", daemon, mark + "-daemon"])
     time.sleep(600)
 

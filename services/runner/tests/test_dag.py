@@ -139,7 +139,8 @@ def test_arguments_are_parameters(done):
     """Arguments are recorded without asking, defaults and scalar upstream values included."""
     (task,) = [t for t in done.recorded.tasks if t.name == "is_big"]
     assert task.final.parameters == {"x": 3}
-    assert [t.final.parameters["plus"] for t in done.recorded.tasks if t.name == "double"][0] == 0
+    doubles = [t for t in done.recorded.tasks if t.name == "double"]
+    assert doubles[0].final.parameters["plus"] == 0
 
 
 def test_a_map_that_cannot_be_is_a_failure(runner):
@@ -216,7 +217,7 @@ def test_unserialisable_tasks_are_named():
         return lock
 
     with pytest.raises(PipelineError, match=r"Task 'locked'.*pickle"):
-        building(lambda: locked())
+        building(locked)
 
 
 def test_two_tasks_of_one_name():
@@ -256,11 +257,11 @@ def test_an_argument_that_contains_itself():
 @pytest.mark.parametrize(
     ("use", "advice"),
     [
-        (lambda h: bool(h), "with when"),
-        (lambda h: list(h), r"\.map"),
+        (bool, "with when"),
+        (list, r"\.map"),
         (lambda h: h > 1, "with when"),
         (lambda h: h.attribute, "in a task"),
-        (lambda h: len(h), "in a task"),
+        (len, "in a task"),
     ],
 )
 def test_a_result_is_not_a_value_yet(use, advice):

@@ -2,7 +2,7 @@
 
 import datetime
 import enum
-from typing import Any, Literal, Optional
+from typing import Any, Literal
 
 import pytest
 from spanbook.errors import ParameterError
@@ -66,7 +66,7 @@ class Colour(enum.Enum):
         ("a,b", list[str], ["a", "b"]),
         ("1,x", tuple[int, str], (1, "x")),
         ('{"a": 1}', dict[str, int], {"a": 1}),
-        ("none", Optional[int], None),
+        ("none", int | None, None),
         ("5", int | str, 5),
         ("five", int | str, "five"),
         ("RED", Colour, Colour.RED),

@@ -33,6 +33,7 @@ class Collector:
         self.process = None
 
     def start(self) -> "Collector":
+        """Start it, and wait until it listens."""
         ready = self.folder / "ready"
         ready.unlink(missing_ok=True)
         self.process = subprocess.Popen(
@@ -49,6 +50,7 @@ class Collector:
         return self
 
     def stop(self) -> None:
+        """Stop it as ``docker stop`` would."""
         if self.process is not None:
             self.process.terminate()
             self.process.wait(30)

@@ -16,7 +16,6 @@ from spanbook.errors import ServiceError, UsageError
 from spanbook.lean import lean_ray
 from spanbook.settings import Settings
 
-
 _RAY: Any = ray  # half of it is without types
 
 

@@ -43,7 +43,7 @@ class Handle:
             f"the pipeline is being built: the task has not run yet. {instead}"
         )
 
-    def __bool__(self) -> bool:
+    def __bool__(self) -> bool:  # noqa: PLE0304
         self._unknown("branch on", "Use `with when(result): ...`, and `unless(result)` for else.")
 
     def __iter__(self) -> Iterator[Any]:
@@ -53,7 +53,7 @@ class Handle:
             "`@task(outputs=2)`.",
         )
 
-    def __len__(self) -> int:
+    def __len__(self) -> int:  # noqa: PLE0303
         self._unknown("take the length of", "Do it in a task.")
 
     def __getattr__(self, name: str) -> Any:
@@ -118,6 +118,7 @@ class TaskNode(Node):
     slot_arguments: tuple[str, ...]  # the argument each handle belongs to
 
     def waits_for(self) -> Iterator[Node]:
+        """The nodes whose values are its arguments."""
         yield from super(TaskNode, self).waits_for()
         for handle in self.handles:
             yield handle.node
@@ -134,6 +135,7 @@ class MapNode(Node):
     results: list[Any] | None = None
 
     def waits_for(self) -> Iterator[Node]:
+        """What is mapped over, and what is the same for each item."""
         yield from super(MapNode, self).waits_for()
         for handle in (*self.sources.values(), *self.fixed):
             yield handle.node
@@ -148,6 +150,7 @@ class ItemNode(Node):
     value: Any = None
 
     def waits_for(self) -> Iterator[Node]:
+        """Nothing: it is there already."""
         yield from ()
 
 
@@ -158,6 +161,7 @@ class EitherNode(Node):
     choices: tuple[Handle, ...]
 
     def waits_for(self) -> Iterator[Node]:
+        """All choices, however they end."""
         yield from super(EitherNode, self).waits_for()
         for handle in self.choices:
             yield handle.node

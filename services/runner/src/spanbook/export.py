@@ -103,16 +103,16 @@ class _Grpc:
     def send(self, signal: Signal, payload: bytes) -> Refusal | None:
         exporter = self._exporters[signal]
         try:
-            exporter._client.Export(  # noqa: SLF001
+            exporter._client.Export(
                 request=_REQUESTS[signal].FromString(payload),
-                metadata=exporter._headers,  # noqa: SLF001
-                timeout=exporter._timeout,  # noqa: SLF001
+                metadata=exporter._headers,
+                timeout=exporter._timeout,
             )
         except grpc.RpcError as error:
             code = error.code()
             if code is grpc.StatusCode.UNAVAILABLE:  # the channel's own pause grows to minutes
-                exporter._channel.close()  # noqa: SLF001
-                exporter._initialize_channel_and_stub()  # noqa: SLF001
+                exporter._channel.close()
+                exporter._initialize_channel_and_stub()
             return Refusal(f"{code.name}: {error.details()}", code not in _PASSING)
         except ValueError as error:  # closed in the meantime
             return Refusal(str(error), final=False)

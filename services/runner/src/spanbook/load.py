@@ -106,7 +106,7 @@ def _import(name: str) -> ModuleType:
         ) from None
     except PipelineError:
         raise
-    except (Exception, SystemExit) as error:
+    except (Exception, SystemExit) as error:  # noqa: BLE001 (whatever the user's module raises)
         raise PipelineError(
             f"The pipeline cannot be imported: {type(error).__name__}: {error}\n\n{user_traceback(error)}"
         ) from None

@@ -199,7 +199,7 @@ def _convert_items(value: Any, base: Any, kinds: tuple[Any, ...]) -> Any:
             else [p.strip() for p in value.split(",") if p.strip()]
         )
     if not isinstance(value, list | tuple):
-        raise ValueError("give a list: 1,2,3")
+        raise TypeError("give a list: 1,2,3")
     made = list if base is Sequence else base
     if base is tuple and kinds and kinds[-1] is not Ellipsis:
         if len(value) != len(kinds):
@@ -212,7 +212,7 @@ def _convert_items(value: Any, base: Any, kinds: tuple[Any, ...]) -> Any:
 def _convert_mapping(value: Any, kinds: tuple[Any, ...]) -> Any:
     value = _parse(value) if isinstance(value, str) else value
     if not isinstance(value, dict):
-        raise ValueError('give a mapping: {"a": 1}')
+        raise TypeError('give a mapping: {"a": 1}')
     key, item = kinds or (Any, Any)
     return {convert(k, key): convert(v, item) for k, v in value.items()}
 

@@ -49,6 +49,7 @@ class Pipeline(Generic[P, R]):
         return graph
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Add this pipeline's tasks to the one being built, or run it here and now."""
         graph = current()
         if graph is None:
             from spanbook.inprocess import run_here  # noqa: PLC0415

@@ -70,4 +70,4 @@ def _above(node: Node) -> Iterable[Node]:
 def _title(node: Node) -> str:
     from spanbook.terminal import label  # noqa: PLC0415 (imports Ray)
 
-    return f"{node.title} × ?" if isinstance(node, MapNode) else label(node)  # type: ignore[arg-type]
+    return f"{node.title} \u00d7 ?" if isinstance(node, MapNode) else label(node)  # type: ignore[arg-type]

@@ -3,13 +3,14 @@
 import argparse
 import os
 import secrets
+import shutil
 import signal
 import sys
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from spanbook.dag import Graph
 from spanbook.errors import ServiceError, UsageError
@@ -50,7 +51,8 @@ def _add_options(run: argparse.ArgumentParser) -> None:
         "--from",
         dest="earlier",
         metavar="RUN_ID",
-        help="run again what failed or was skipped in that run (id or run file); the other tasks' values come from it where they were kept",
+        help="run again what failed or was skipped in that run (id or run file); "
+        "the other tasks' values come from it where they were kept",
     )
     what.add_argument(
         "--only",
@@ -156,6 +158,7 @@ def run_command(options: argparse.Namespace) -> int:
     if options.keep_serving and not options.local:
         raise UsageError("--keep-serving goes with --local: without it there is nothing to serve.")
     _prepare_ray(settings.ray_address)
+    _prepare_fonts()
 
     from spanbook.load import find_pipeline  # noqa: PLC0415
     from spanbook.params import resolve  # noqa: PLC0415
@@ -166,7 +169,7 @@ def run_command(options: argparse.Namespace) -> int:
     if options.dry_run:
         from spanbook import plan  # noqa: PLC0415
 
-        print(f"{plan.as_text(graph)}\n\n{plan.as_mermaid(graph)}")
+        _say(f"{plan.as_text(graph)}\n\n{plan.as_mermaid(graph)}")
         return 0
     part = _part(options, settings, graph)
     with _services(options, settings) as running:
@@ -185,13 +188,13 @@ def run_command(options: argparse.Namespace) -> int:
         if finished.spool is not None:
             undelivered(finished, sys.stderr)
         elif running is None:
-            print(url)
+            _say(url)
         else:
             try:
                 page = running.wait_for_page(run_id)
-                print(f"{page}\n{url}" if options.keep_serving or running.joined else page)
+                _say(f"{page}\n{url}" if options.keep_serving or running.joined else page)
             except ServiceError as error:
-                print(f"spanbook: {error}", file=sys.stderr)
+                _say(f"spanbook: {error}", sys.stderr)
         sys.stdout.flush()
     return 0 if finished.ok else 1
 
@@ -203,7 +206,7 @@ def _part(options: argparse.Namespace, settings: Settings, graph: Graph) -> Any:
 
     runs = settings.outputs / "runs"
     earlier = load_run(options.earlier, runs) if options.earlier else None
-    return plan_part(graph, earlier, options.only, runs, lambda text: print(text, flush=True))
+    return plan_part(graph, earlier, options.only, runs, _say)
 
 
 def _services(options: argparse.Namespace, settings: Settings) -> AbstractContextManager[Any]:
@@ -215,11 +218,17 @@ def _services(options: argparse.Namespace, settings: Settings) -> AbstractContex
 
     def keep(running: local.Services) -> None:
         if options.keep_serving:
-            print(f"The tracker is at {running.url} until Ctrl-C.", flush=True)
+            _say(f"The tracker is at {running.url} until Ctrl-C.")
             _wait_for_ctrl_c()
 
     ports = local.Ports.choose(flags, os.environ)
-    return local.services(settings.outputs, ports, lambda text: print(text, flush=True), keep)
+    return local.services(settings.outputs, ports, _say, keep)
+
+
+def _say(text: object, out: TextIO | None = None) -> None:
+    out = out or sys.stdout
+    out.write(f"{text}\n")
+    out.flush()
 
 
 def _view() -> Any:
@@ -238,7 +247,14 @@ def _wait_for_ctrl_c() -> None:
         while True:
             signal.pause()
     except KeyboardInterrupt:
-        print()
+        _say("")
+
+
+def _prepare_fonts() -> None:
+    """Give matplotlib the list of fonts that the image was built with, in a folder it can write to."""
+    built, wanted = os.environ.get("SPANBOOK_FONT_CACHE"), os.environ.get("MPLCONFIGDIR")
+    if built and wanted and Path(built).is_dir() and not Path(wanted).exists():
+        shutil.copytree(built, wanted)
 
 
 def _prepare_ray(address: str) -> None:

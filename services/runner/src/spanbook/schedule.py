@@ -2,7 +2,7 @@
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Protocol
@@ -349,7 +349,7 @@ class Schedule:
         rows = [{key: columns[key][i] for key in columns} for i in range(size)]
         try:
             added = self._build(node, rows)
-        except Exception as error:  # noqa: BLE001: the user's nested pipeline may raise anything
+        except Exception as error:  # noqa: BLE001 (the user's nested pipeline may raise anything)
             self._fail(state, f"{node.title}.map: {error}")
             return
         self._join(state, node, added)
@@ -392,7 +392,7 @@ class Schedule:
         row |= {key: items[0] if items else None for key, items in node.known.items()}
         try:
             added = self._build(node, [row])
-        except Exception:  # noqa: BLE001: then there is nothing to show; the run's result tells
+        except Exception:  # noqa: BLE001 (then there is nothing to show; the run's result tells)
             return
         result = state.result
         assert result is not None

@@ -63,9 +63,9 @@ def _assigned(path: Path, source: str) -> inspect.Signature:
     found: dict[str, inspect.Parameter] = {}
     for statement in tree.body:
         if isinstance(statement, ast.Assign):
-            targets, value = statement.targets, statement.value
+            targets = statement.targets
         elif isinstance(statement, ast.AnnAssign) and statement.value is not None:
-            targets, value = [statement.target], statement.value
+            targets = [statement.target]
         else:
             continue
         for target in targets:

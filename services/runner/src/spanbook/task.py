@@ -150,6 +150,7 @@ class Task(Generic[P, R]):
         return {k: v for k, v in bound.arguments.items() if v is not CELL_DEFAULT}
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Add a call to the pipeline being built, or just call the function."""
         graph = current()
         if graph is None:
             return self._run_here(*args, **kwargs)
@@ -285,6 +286,7 @@ def task(
     """Make a task of a function; called outside a pipeline it just runs.
 
     Args:
+        function: Any callable; it stays a plain function outside pipelines.
         name: What it is called in the run; the function's name by default.
         cpus: CPUs that each attempt reserves; fractions and 0 are fine.
         timeout: Seconds that an attempt's own code may run; the wait for a CPU does not count.

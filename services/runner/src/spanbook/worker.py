@@ -10,7 +10,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -69,7 +69,7 @@ class Outcome:
     node: str
     host: str
     sent: int = 0  # messages that went by the relay
-    batch: Batch = Batch()
+    batch: Batch = field(default_factory=Batch)
     error_type: str = ""
     error_message: str = ""
     traceback: str = ""
@@ -87,7 +87,7 @@ def run_attempt(request: Request, task: bytes, *values: Any) -> tuple[Any, ...]:
         try:
             loaded = _load(task)
             outputs = attempt.run(loaded, values)
-        except BaseException as raised:  # noqa: BLE001: SystemExit too is the task's failure
+        except BaseException as raised:  # noqa: BLE001 (SystemExit too is the task's failure)
             error, trace = raised, _user_frames(raised)
             attempt.record_error(raised, trace)
     outcome = attempt.close(error, trace, loaded)
@@ -428,7 +428,7 @@ def _type_name(error: BaseException) -> str:
 def _message(error: BaseException) -> str:
     try:
         text = str(error)
-    except Exception:  # noqa: BLE001: a broken __str__ must not hide the error itself
+    except Exception:  # noqa: BLE001 (a broken __str__ must not hide the error itself)
         text = "(its message cannot be shown)"
     if isinstance(error, SystemExit):
         return f"the task called sys.exit({text})"
@@ -440,6 +440,6 @@ def _wants_retry(task: "Task[..., Any] | None", error: BaseException) -> bool:
         return True
     try:
         return task.policy.wants_retry(error)
-    except Exception as broken:  # noqa: BLE001: the user's predicate
+    except Exception as broken:  # noqa: BLE001 (the user's predicate)
         sys.stderr.write(f"retry_if of {task.name!r} raised {broken!r}; the task is retried.\n")
         return True
