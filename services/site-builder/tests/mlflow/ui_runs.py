@@ -9,6 +9,7 @@ TRAIN = "200000000000001"
 NAME = "shop/train"
 START = 1_790_000_000_000
 COUNT = 12
+NESTED = 9  # from this run on they are children of the parent
 PIPELINE = "ab" * 16
 PARENT = f"{PIPELINE}{0:016x}"
 HOSTILE = b"<h1 id=hello>Hello</h1><script>parent.pwned = top.pwned = 1; document.title = 'pwned'; alert(1)</script>"
@@ -59,6 +60,9 @@ def _child(number: int) -> Record:
         (step, start + step * 10, math.exp(-lr * step) + 0.01 * number) for step in range(30)
     ]
     cpu: list[Point] = [(step, start + step * 100, 50.0 + step) for step in range(8)]
+    tags = {"mlflow.runName": f"child {number:02d}", "color": "red" if number % 2 else "blue"}
+    if number >= NESTED:
+        tags["mlflow.parentRunId"] = PARENT
     return Record(
         id=run_id(number),
         experiment=TRAIN,
@@ -69,11 +73,7 @@ def _child(number: int) -> Record:
         start=start,
         end=start + 500,
         params={"lr": f"{lr:.1f}", "n": str(size)},
-        tags={
-            "mlflow.runName": f"child {number:02d}",
-            "mlflow.parentRunId": PARENT,
-            "color": "red" if number % 2 else "blue",
-        },
+        tags=tags,
         histories={
             "loss": loss,
             "accuracy": [(0, start, 0.5 + 0.03 * number)],

@@ -24,7 +24,7 @@
     }
     const files = [...found.values()].sort((a, b) => (a.path < b.path ? -1 : 1));
     const answer = { root_uri: `mlflow-artifacts:/${row.experiment}/${row.id}/artifacts` };
-    return files.length ? { ...answer, files } : answer;
+    return { ...answer, files }; // always there: comparing runs of which one has none fails without
   };
 
   /** get-artifact: the bytes, from the site's own copy. */
