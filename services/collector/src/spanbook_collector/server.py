@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import json
 import logging
 import os
@@ -180,6 +181,8 @@ async def serve(settings: Settings) -> None:
         loop.add_signal_handler(number, stopped.set)
     collector = Collector(settings)
     addresses = await collector.start()
+    gc.freeze()  # what is loaded stays: looking through it again and again took time from ingest
+    gc.set_threshold(50_000, 20, 20)
     print(  # noqa: T201 - the one line that tells where it listens
         f"spanbook-collector: OTLP/gRPC on {addresses.host}:{addresses.grpc_port}, OTLP/HTTP on "
         f"{addresses.host}:{addresses.http_port}; runs go to {settings.runs}",
