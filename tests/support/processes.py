@@ -1,6 +1,7 @@
 """Programs under test: started, watched with all their children, and stopped."""
 
 import contextlib
+import os
 import signal
 import socket
 import subprocess
@@ -92,8 +93,8 @@ class Program:
         wait_for(look, seconds, f"{text!r} in:\n{self.output}")
 
     def interrupt(self) -> None:
-        """Send SIGINT as Ctrl-C does, to the command alone."""
-        self.process.send_signal(signal.SIGINT)
+        """Send SIGINT as Ctrl-C in a terminal does: to the command and all in its group."""
+        os.killpg(self.process.pid, signal.SIGINT)
 
     def wait(self, seconds: float = 120) -> int:
         """Its exit code; all output is read then."""
