@@ -10,7 +10,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, sync_playwright
 from spanbook_runfile.samples import golden, many_small, wide, write_samples
 from spanbook_site.build import Builder
 from spanbook_site.settings import Report, Settings
@@ -110,10 +110,7 @@ def take(browser: Browser, made: dict[str, Path], target: Path) -> None:
             locale="en-GB",  # type: ignore[arg-type]
         )
         page = context.new_page()
-        page.on(
-            "console",
-            lambda m, name=name: print(f"{name}: {m.text}") if m.type == "error" else None,
-        )  # noqa: T201
+        page.on("console", lambda message, name=name: _told(name, message))
         path, _, fragment = address.partition("#")
         page.goto((made[site] / path).as_uri() + (f"#{fragment}" if fragment else ""))
         page.wait_for_timeout(600)
@@ -124,6 +121,11 @@ def take(browser: Browser, made: dict[str, Path], target: Path) -> None:
         page.wait_for_timeout(900)
         page.screenshot(path=target / f"{name}.png")
         context.close()
+
+
+def _told(name: str, message: ConsoleMessage) -> None:
+    if message.type == "error":
+        sys.stderr.write(f"{name}: {message.text}\n")
 
 
 def main() -> None:

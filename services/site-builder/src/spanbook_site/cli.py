@@ -59,7 +59,8 @@ def _parser() -> argparse.ArgumentParser:
         "--vendor",
         type=Path,
         metavar="DIR",
-        help="node_modules with the browser libraries (default: $SPANBOOK_VENDOR, else where 'spanbook-site vendor' puts them)",
+        help="node_modules with the browser libraries "
+        "(default: $SPANBOOK_VENDOR, else where 'spanbook-site vendor' puts them)",
     )
     build.add_argument(
         "--watch", action="store_true", help="go on: rebuild what changes, show runs in progress"
@@ -139,4 +140,5 @@ def _build(arguments: argparse.Namespace) -> int:
 
 def _words(report: Report, out: Path, seconds: float) -> str:
     broken = f", {plural(len(report.broken), 'file')} could not be read" if report.broken else ""
-    return f"{plural(report.total, 'run')} ({report.rendered} rendered{broken}) in {seconds:.1f} s: {out / 'index.html'}"
+    done = f"{plural(report.total, 'run')} ({report.rendered} rendered{broken})"
+    return f"{done} in {seconds:.1f} s: {out / 'index.html'}"

@@ -24,7 +24,8 @@ IMAGES = {".png", ".jpg", ".jpeg", ".gif", ".webp", ".avif", ".bmp"}
 INERT = IMAGES | {
     ".txt", ".log", ".md", ".csv", ".tsv", ".json", ".jsonl", ".yaml", ".yml", ".toml", ".ini", ".py", ".ipynb",
     ".parquet", ".feather", ".arrow", ".onnx", ".pkl", ".pickle", ".joblib", ".npy", ".npz", ".pt", ".safetensors",
-    ".h5", ".zip", ".gz", ".bz2", ".xz", ".zst", ".tar", ".tgz", ".pdf", ".mp3", ".mp4", ".webm", ".wav", ".ogg", ".bin",
+    ".h5", ".zip", ".gz", ".bz2", ".xz", ".zst", ".tar", ".tgz", ".pdf", ".mp3", ".mp4", ".webm", ".wav", ".ogg",
+    ".bin",
 }  # fmt: skip
 TEXT = {
     ".txt",

@@ -48,7 +48,7 @@ def duration(ns: int | None) -> str:
     if ns is None:
         return ""
     seconds = abs(ns) / NS
-    sign = "−" if ns < 0 else ""
+    sign = "\N{MINUS SIGN}" if ns < 0 else ""
     if seconds < 0.9995:
         text = f"{seconds * 1000:.0f} ms"
     elif seconds < 59.95:
@@ -94,14 +94,14 @@ def number(value: object) -> str:
             else str(value)
         )
     if not math.isfinite(value):
-        return "NaN" if math.isnan(value) else "∞" if value > 0 else "−∞"
-    return f"{value:.6g}".replace("-", "−")
+        return "NaN" if math.isnan(value) else "∞" if value > 0 else "\N{MINUS SIGN}∞"
+    return f"{value:.6g}".replace("-", "\N{MINUS SIGN}")
 
 
 def text(value: object, limit: int = 300) -> str:
     """Any value on one line, of bounded length, hidden and direction-changing characters shown."""
     if value is None:
-        return "–"
+        return "\N{EN DASH}"
     if isinstance(value, bool):
         return "true" if value else "false"
     return shorten(visible(value if isinstance(value, str) else str(value)), limit)

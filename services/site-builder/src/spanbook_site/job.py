@@ -3,7 +3,6 @@
 import hashlib
 import logging
 import math
-import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -57,8 +56,8 @@ class Workshop:
             if isinstance(error, FileNotFoundError) and source.live:
                 raise
             return self._broken(source, str(error))
-        except Exception as error:  # noqa: BLE001 - one file's fault must not take the others' pages
-            log.error("%s: %s", source.name, traceback.format_exc())
+        except Exception as error:
+            log.exception("%s cannot be shown", source.name)
             return self._broken(
                 source,
                 f"It cannot be shown: {type(error).__name__}: {error}. Please report this with the file.",

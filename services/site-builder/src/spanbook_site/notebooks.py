@@ -12,7 +12,7 @@ from typing import Any
 import nbformat
 from markupsafe import escape
 
-TOKEN = "spanbook-output-{}-"
+TOKEN = "spanbook-output-{}-"  # noqa: S105 - a placeholder
 _IMAGES = ("image/png", "image/jpeg", "image/gif", "image/webp")
 
 
@@ -31,7 +31,7 @@ def notebook_html(content: bytes) -> str:
         notebook = nbformat.reads(content.decode("utf-8"), as_version=4)  # type: ignore[no-untyped-call]
         images = _take_images(notebook)
         body, _ = _exporter().from_notebook_node(notebook)
-    except Exception as error:  # noqa: BLE001 - nbformat and nbconvert raise of many kinds on hostile input
+    except Exception as error:  # nbformat and nbconvert raise of many kinds on hostile input
         raise NotebookError(f"It is no notebook that can be shown: {error}") from error
     return _put_images(body, images)
 

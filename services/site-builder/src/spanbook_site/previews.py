@@ -88,8 +88,8 @@ def parquet(data: bytes) -> Preview | None:
             batch = next(
                 file.iter_batches(batch_size=MAX_ROWS, columns=schema.names[:MAX_COLUMNS]), None
             )
-            for row in batch.to_pylist() if batch else []:
-                rows.append([formats.number(v) for v in row.values()])
+            found = batch.to_pylist() if batch else []
+            rows = [[formats.number(value) for value in row.values()] for row in found]
     except (pa.ArrowException, OSError, ValueError, TypeError, UnicodeDecodeError):
         return None
     note = f"{file.metadata.num_rows:,} rows, {len(schema.names)} columns."
@@ -109,7 +109,8 @@ def onnx(data: bytes) -> Preview | None:
     except (DecodeError, ValueError, UnicodeDecodeError, AttributeError):
         return None
     opset = ", ".join(f"{o.domain or 'ai.onnx'} {o.version}" for o in model.opset_import)
-    note = f"ONNX, opset {formats.text(opset, 80)}; {len(model.graph.node)} nodes; made by {formats.text(model.producer_name or 'unknown', 60)}."
+    maker = formats.text(model.producer_name or "unknown", 60)
+    note = f"ONNX, opset {formats.text(opset, 80)}; {len(model.graph.node)} nodes; made by {maker}."
     return Preview("onnx", columns=["", "name", "type", "shape"], rows=rows[:40], note=note)
 
 
@@ -125,4 +126,8 @@ def _value(info: Any) -> list[str]:
         for d in tensor.shape.dim
     ]
     name = onnx_.TensorProto.DataType.Name(tensor.elem_type).lower()
-    return [formats.text(info.name, 80), name, formats.text(" × ".join(dims) or "scalar", 80)]
+    return [
+        formats.text(info.name, 80),
+        name,
+        formats.text(" \N{MULTIPLICATION SIGN} ".join(dims) or "scalar", 80),
+    ]

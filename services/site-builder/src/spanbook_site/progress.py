@@ -25,10 +25,9 @@ class Progress:
                 shown = now
                 left = (now - began) / done * (total - done)
                 end = f", about {left:.0f} s left" if left > 1 else ""
-                print(
-                    f"\r\033[K{what}: {done} of {total}{end}", end="", file=sys.stderr, flush=True
-                )  # noqa: T201
+                sys.stderr.write(f"\r\033[K{what}: {done} of {total}{end}")
+                sys.stderr.flush()
 
         yield tick
         if self.enabled and total:
-            print(file=sys.stderr)  # noqa: T201
+            sys.stderr.write("\n")

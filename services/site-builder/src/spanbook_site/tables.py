@@ -209,7 +209,7 @@ def _plain(table: Any) -> Any:
     for index, field in enumerate(table.schema):
         if pa.types.is_string(field.type):
             column = table.column(index)
-            formula = pc.fill_null(pc.match_substring_regex(column, r"^[=+\-@\t\r]"), False)  # noqa: FBT003
+            formula = pc.fill_null(pc.match_substring_regex(column, r"^[=+\-@\t\r]"), False)
             quoted = pc.binary_join_element_wise("'", column, "")
             table = table.set_column(index, field, pc.if_else(formula, quoted, column))
     return table

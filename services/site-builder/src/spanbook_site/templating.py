@@ -119,9 +119,8 @@ class Templates:
         template = self._environment.get_template("frame.html")
         inner = html
         if notebook:
-            inner = self._environment.get_template("notebook.html").render(
-                body=Markup(html), title=title
-            )  # noqa: S704 - goes into srcdoc, escaped as a whole
+            body = Markup(html)  # noqa: S704 - the whole page goes into srcdoc, escaped
+            inner = self._environment.get_template("notebook.html").render(body=body, title=title)
         return template.render(content=inner, title=title, policy=FRAME_POLICY)
 
     def _scripts(self, kind: str) -> list[str]:
@@ -137,7 +136,7 @@ def _made(
     settings: Settings,
     version: str,
     available: frozenset[str],
-    mlflow: bool,  # noqa: FBT001 - as pickle gives it
+    mlflow: bool,
 ) -> Templates:
     return Templates(settings, version, available, mlflow=mlflow)
 
@@ -150,5 +149,5 @@ def script_json(value: object) -> Markup:
 
 def _squeeze(page: str) -> str:
     """Drop the blank lines and indents that templates leave; never within <pre>."""
-    parts = re.split(r"(<pre\b.*?</pre>)", page, flags=re.S)
+    parts = re.split(r"(<pre\b.*?</pre>)", page, flags=re.DOTALL)
     return "".join(p if p.startswith("<pre") else re.sub(r"\s*\n\s*", "\n", p) for p in parts)

@@ -46,7 +46,7 @@ def watch(builder: Builder, *, quiet: bool = False, stop: threading.Event | None
         try:
             report = builder.build()
         except (SiteError, OSError) as error:  # a full disk must not end the watch
-            log.error("%s", error)
+            log.error("%s", error)  # noqa: TRY400 - the message says it; the trace would only scroll it away
             time.sleep(POLL)
             continue
         if report.rendered and not quiet:

@@ -131,11 +131,8 @@ def test_no_half_written_file_is_ever_seen(tmp_path: Path) -> None:
 
     def read() -> None:
         while not stop.is_set():
-            for path in [
-                tmp_path / "site" / "index.html",
-                *(tmp_path / "site" / "runs").glob("*/index.html"),
-            ]:
-                seen.append(path.read_text().rstrip().endswith("</html>"))
+            found = [tmp_path / "site" / "index.html", *tmp_path.glob("site/runs/*/index.html")]
+            seen.extend(path.read_text().rstrip().endswith("</html>") for path in found)
 
     reader = threading.Thread(target=read)
     reader.start()

@@ -31,6 +31,7 @@ class Page(HTMLParser):
         self.feed(text)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Note what the tag bears."""
         found = dict(attrs)
         self._skip = tag in ("script", "style")
         if tag == "script" and "src" not in found and found.get("type") not in SCRIPTS:
@@ -41,6 +42,7 @@ class Page(HTMLParser):
             self.ids.append(found["id"] or "")
 
     def handle_data(self, data: str) -> None:
+        """Keep the text that people see."""
         if not self._skip:
             self.text.append(data)
 

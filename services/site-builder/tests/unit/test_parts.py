@@ -1,8 +1,10 @@
 """Small parts: addresses, formats, the critical path, the time axis, and settings."""
 
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 from spanbook_runfile import parse_run
@@ -67,7 +69,7 @@ def test_numbers_keep_six_digits(value: float) -> None:
     """A shown number is the number, to six significant digits."""
     shown = (
         formats.number(value)
-        .replace("−", "-")
+        .replace("\N{MINUS SIGN}", "-")
         .replace("∞", "inf")
         .replace("\N{NARROW NO-BREAK SPACE}", "")
     )
@@ -178,3 +180,12 @@ def test_settings_are_read(tmp_path: Path) -> None:
 def test_golden_runs_are_as_the_tests_think() -> None:
     """The samples that these tests lean on have the shape that they lean on."""
     assert len(parse_run(golden.ok().sealed()).tasks) == 10
+
+
+def test_every_setting_is_documented() -> None:
+    """Each entry of spanbook.yaml is in docs/configuration.md, and the example there is valid."""
+    text = Path(__file__).parents[4].joinpath("docs/configuration.md").read_text(encoding="utf-8")
+    example = text.split("```yaml\n")[1].split("```")[0]
+    raw = yaml.safe_load(example)
+    assert set(raw) == {f.name for f in fields(settings.Settings)}
+    assert set(raw["reports"][0]) == {f.name for f in fields(settings.Report)}

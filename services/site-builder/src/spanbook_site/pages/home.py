@@ -3,6 +3,7 @@
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from markupsafe import Markup
@@ -169,7 +170,7 @@ def _schedule(newest: Sequence[Summary]) -> dict[str, Any] | None:
     scheduled = [run["start"] for run in newest if run["trigger"] == "schedule" and run["start"]]
     if not scheduled:
         return None
-    gaps = [(a - b) / 1000 for a, b in zip(scheduled, scheduled[1:], strict=False)]
+    gaps = [(a - b) / 1000 for a, b in pairwise(scheduled)]
     return {"start": scheduled[0], "every": round(statistics.median(gaps)) if gaps else 86_400}
 
 
@@ -185,32 +186,35 @@ def _strip(newest: Sequence[Summary]) -> dict[str, Any] | None:
     if median and top > 4 * median:
         top = 4 * median  # one endless run must not flatten the others
     width = 100 / max(len(done), 20)
-    bars = []
-    urls = Urls(Urls.HOME)
-    for number, run in enumerate(reversed(done)):
-        height = max(4, min((run["duration"] or 0) / top, 1) * 44)
-        label = f"{formats.state_word(run['state'])}, {formats.seconds(run['duration'])}, {formats.when((run['start'] or 0) * 1_000_000)}"
-        bars.append(
-            Markup(
-                '<a href="{}"><title>{}</title><rect class="s-{}" x="{:.3f}%" width="{:.3f}%" y="{:.1f}" height="{:.1f}" rx="1.5"/></a>'
-            ).format(
-                urls.to(Urls.run(run["id"])),
-                label,
-                run["state"],
-                number * width,
-                width * 0.8,
-                46 - height,
-                height,
-            )
+    bars = [
+        _bar(
+            run,
+            x=number * width,
+            width=width * 0.8,
+            height=max(4, min((run["duration"] or 0) / top, 1) * 44),
         )
+        for number, run in enumerate(reversed(done))
+    ]
     svg = Markup(
-        '<svg class="strip" width="100%" height="48" role="group" aria-label="Duration and result of the last {} runs, oldest first">{}</svg>'
+        '<svg class="strip" width="100%" height="48" role="group" '
+        'aria-label="Duration and result of the last {} runs, oldest first">{}</svg>'
     ).format(len(done), Markup("").join(bars))
     rate = f"{len(good)} of {len(done)}" if len(done) < 20 else f"{len(good) / len(done):.0%}"
     return {
         "svg": svg,
         "rate": rate,
         "count": len(done),
-        "median": formats.seconds(median) or "–",
+        "median": formats.seconds(median) or "\N{EN DASH}",
         "newest": newest[0],
     }
+
+
+def _bar(run: Summary, *, x: float, width: float, height: float) -> Markup:
+    when = formats.when((run["start"] or 0) * 1_000_000)
+    title = f"{formats.state_word(run['state'])}, {formats.seconds(run['duration'])}, {when}"
+    return Markup(
+        '<a href="{}"><title>{}</title>'
+        '<rect class="s-{}" x="{:.3f}%" width="{:.3f}%" y="{:.1f}" height="{:.1f}" rx="1.5"/></a>'
+    ).format(
+        Urls(Urls.HOME).to(Urls.run(run["id"])), title, run["state"], x, width, 46 - height, height
+    )

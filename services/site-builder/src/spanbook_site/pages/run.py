@@ -1,6 +1,6 @@
 """A run's pages: its own, one for each task, and the files beside them. Written once a run."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -171,7 +171,7 @@ class RunPages:
                 "run.html",
                 page,
                 kind="run",
-                title=f"{short['commit_title'] or short['pipeline']} – {formats.when(run.start)}",
+                title=f"{short['commit_title'] or short['pipeline']} \N{EN DASH} {formats.when(run.start)}",
                 live=run.seal is None,
                 run=run,
                 s=short,

@@ -55,7 +55,7 @@ def write_task_page(
             "task_run.html",
             address,
             kind="task-run",
-            title=f"{formats.text(task.title, 80)} – {short['pipeline']}",
+            title=f"{formats.text(task.title, 80)} \N{EN DASH} {short['pipeline']}",
             live=run.seal is None,
             run=run,
             task=task,

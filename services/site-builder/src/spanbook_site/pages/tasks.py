@@ -149,19 +149,13 @@ def write_page(
 def charts(rows: Sequence[Row], columns: Columns, urls: Urls) -> list[tuple[str, dict[str, Any]]]:
     """Metric against parameter, metric over time, and parallel coordinates, as far as they say something."""
     varying = [key for key in columns.parameters if _varies(rows, key)]
-    out: list[tuple[str, dict[str, Any]]] = []
-    for metric in columns.metrics[:CHARTS]:
-        if varying:
-            out.append((f"{metric} against {varying[0]}", _scatter(metric, varying[0], rows, urls)))
-    runs = {row.run["id"] for row in rows}
-    if len(runs) > 1:
-        for metric in columns.metrics[:CHARTS]:
-            out.append(
-                (
-                    f"{metric} over time",
-                    _over_time(metric, rows, lambda row, m=metric: row.numbers.get(m), urls),
-                )
-            )
+    metrics = columns.metrics[:CHARTS]
+    out = [(f"{m} against {p}", _scatter(m, p, rows, urls)) for p in varying[:1] for m in metrics]
+    if len({row.run["id"] for row in rows}) > 1:
+        out += [
+            (f"{m} over time", _over_time(m, rows, lambda row, m=m: row.numbers.get(m), urls))
+            for m in metrics
+        ]
     if varying and columns.metrics and len(rows) > 2:
         out.append(
             ("Parameters and metrics", _parallel(rows, varying[:5], columns.metrics[:4], urls))

@@ -1,0 +1,174 @@
+"""The site: cold builds, one run more on top of histories of any length, memory, and the home page in Chromium.
+
+usage: python bench/site.py [--quick]        prints Markdown
+"""
+
+import argparse
+import os
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from playwright.sync_api import sync_playwright
+from spanbook_runfile.samples import golden, many
+from spanbook_runfile.samples.builder import SampleRun
+
+BUILDER = Path(sys.executable).with_name("spanbook-site")
+SIZES = (600, 800, 1000, 1200)  # of the demo's ci parameters: 12 tasks, 6 notebooks
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What one command took: seconds of the clock and of the CPU, and MB resident at most."""
+
+    wall: float
+    cpu: float
+    memory: float
+
+
+def measured(*command: object) -> Cost:
+    """Run a command and measure it with its children."""
+    before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
+    subprocess.run([str(c) for c in command], check=True, stdout=sys.stderr)
+    wall, after = time.perf_counter() - began, resource.getrusage(resource.RUSAGE_CHILDREN)
+    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return Cost(wall, cpu, after.ru_maxrss / 1024)
+
+
+def build(outputs: Path) -> Cost:
+    """Bring a site up to date."""
+    return measured(
+        BUILDER, "build", "--quiet", "--runs", outputs / "runs", "--out", outputs / "site"
+    )
+
+
+def written(outputs: Path, runs: Iterator[SampleRun]) -> int:
+    """Write run files; how many."""
+    (outputs / "runs").mkdir(parents=True, exist_ok=True)
+    count = 0
+    for run in runs:
+        (outputs / "runs" / f"{run.id}.json").write_bytes(run.sealed())
+        count += 1
+    return count
+
+
+def demo(count: int) -> Iterator[SampleRun]:
+    """Demo runs, one a day."""
+    for number in range(count):
+        yield golden.ok(f"demo-{number}", sizes=SIZES, start=golden.START - number * golden.DAY)
+
+
+def extra(number: int) -> Iterator[SampleRun]:
+    """One demo run, newer than all."""
+    yield golden.ok(f"extra-{number}", sizes=SIZES, start=golden.START + (1 + number) * golden.DAY)
+
+
+def size_mb(folder: Path) -> float:
+    """Bytes on disk below a folder, hard links once."""
+    seen = {
+        (s.st_dev, s.st_ino): s.st_size
+        for p in folder.rglob("*")
+        if p.is_file()
+        for s in [p.stat()]
+    }
+    return sum(seen.values()) / 1e6
+
+
+def cold(folder: Path, name: str, runs: Iterator[SampleRun]) -> None:
+    """Build a whole history, then nothing, and tell."""
+    outputs = folder / name.replace(" ", "-")
+    count = written(outputs, runs)
+    cost, again = build(outputs), build(outputs)
+    print(
+        f"| {count:,} {name} | {cost.wall:.0f} | {cost.cpu / count:.3f} | {cost.memory:.0f} | "
+        f"{size_mb(outputs / 'site') / count:.2f} | {again.wall:.2f} |"
+    )
+
+
+def one_more(folder: Path, count: int) -> Path:
+    """Add one demo run to a history of small ones; the median of three."""
+    outputs = folder / f"history-{count}"
+    written(outputs, many(count))
+    build(outputs)
+    costs = []
+    for number in range(3):
+        written(outputs, extra(number))
+        costs.append(build(outputs))
+    cost = sorted(costs, key=lambda c: c.wall)[1]
+    print(f"| {count:,} | {cost.wall:.2f} | {cost.cpu:.2f} | {cost.memory:.0f} |")
+    return outputs / "site"
+
+
+def home(site: Path) -> None:
+    """The home page's first view in Chromium: bytes compressed, time until usable, time of a sort."""
+    gzip = sum(_gzip(site / name) for name in _first_view(site))
+    arguments = ["--no-sandbox", "--disable-gpu"] if os.geteuid() == 0 else ["--disable-gpu"]
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=shutil.which("chromium"), args=arguments
+        )
+        page = browser.new_page()
+        page.goto((site / "index.html").as_uri())
+        times = page.evaluate(
+            "performance.getEntriesByType('navigation')[0].domContentLoadedEventEnd"
+        )
+        page.locator("#runs th[data-key=duration] button").click()  # loads every shard
+        page.wait_for_timeout(4000)
+        began = "performance.now()"
+        sort = page.evaluate(
+            f"(() => {{ const t = {began}; document.querySelector('#runs th[data-key=start] button').click(); "
+            f"document.body.offsetHeight; return {began} - t; }})()"
+        )
+        browser.close()
+    print(
+        f"| home page, first view | {gzip / 1000:.0f} kB gzip | usable after {times:.0f} ms | sort {sort:.0f} ms |"
+    )
+
+
+def _first_view(site: Path) -> list[str]:
+    text = (site / "index.html").read_text(encoding="utf-8")
+    names = [
+        part.split('"')[0].split("?")[0]
+        for part in text.replace("href=", "src=").split('src="')[1:]
+    ]
+    return ["index.html", *dict.fromkeys(n for n in names if n.endswith((".js", ".css", ".svg")))]
+
+
+def _gzip(path: Path) -> int:
+    import zlib
+
+    packer = zlib.compressobj(6, wbits=31)
+    return len(packer.compress(path.read_bytes()) + packer.flush())
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="a tenth of everything")
+    part = 10 if parser.parse_args().quick else 1
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        print(
+            "| cold build | seconds | CPU-s a run | MB resident | MB on disk a run | nothing new, s |"
+        )
+        print("| --- | --- | --- | --- | --- | --- |")
+        cold(folder, "demo runs (ci)", demo(1000 // part))
+        cold(folder, "small runs", many(10_000 // part))
+        print(
+            "\n| one demo run more, on top of | seconds | CPU-s | MB resident |\n| --- | --- | --- | --- |"
+        )
+        site = folder
+        for count in (10, 1000 // part, 10_000 // part):
+            site = one_more(folder, count)
+        print("\n| with the longest history | | | |\n| --- | --- | --- | --- |")
+        home(site)
+
+
+if __name__ == "__main__":
+    main()
