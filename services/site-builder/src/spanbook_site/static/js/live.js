@@ -3,6 +3,7 @@
 (function (spanbook) {
   if (!spanbook.served) return;
 
+  const MOST_LINES = 5000; // of one log, in a page that is open for long
   const here = location.href.split("#")[0];
   let before = spanbook.source; // the page as it came last
   let stream = null;
@@ -86,8 +87,7 @@
     if (shown.matches("[data-table]") && spanbook.tables && spanbook.tables.has(shown)) {
       spanbook.tables.get(shown).update(fresh);
     } else if (fresh.matches("[data-live=append]") && overlap(old, fresh) >= 0) {
-      const gone = overlap(old, fresh);
-      append(shown, gone, [...fresh.children].slice(old.children.length - gone));
+      append(shown, [...fresh.children].slice(old.children.length - overlap(old, fresh)));
     } else if (!fresh.matches("[data-chart]") && sameShape(old, fresh) && sameShape(old, shown)) {
       swapAttributes(old, fresh, shown);
       [...fresh.childNodes].forEach((child, index) => swapChild(old.childNodes[index], child, shown.childNodes[index]));
@@ -126,13 +126,12 @@
     return olds.findIndex((_, gone) => olds.slice(gone).every((line, at) => news[at] && line.isEqualNode(news[at])));
   }
 
-  function append(shown, gone, lines) {
+  /** Add lines; those that the fresh page has no more stay, since someone may be reading them. */
+  function append(shown, lines) {
     const box = scroller(shown);
     const atEnd = box && box.scrollHeight - box.scrollTop - box.clientHeight < 4;
-    const kept = box ? box.scrollHeight - box.scrollTop : 0;
-    for (const line of [...shown.children].slice(0, gone)) line.remove();
-    if (box && !atEnd) box.scrollTop = box.scrollHeight - kept; // what is read stays where it is
     for (const line of lines) shown.append(document.importNode(line, true));
+    while (shown.children.length > MOST_LINES) shown.firstElementChild.remove();
     if (atEnd) box.scrollTop = box.scrollHeight;
   }
 
