@@ -23,6 +23,7 @@ from spanbook.masking import Masker
 from spanbook.settings import Limits
 
 _PR_SET_PDEATHSIG: Final = 1
+FLUSH_SECONDS: Final = 60.0  # ipykernel would give up after 10, and lose what is printed
 _INLINE: Final = "module://matplotlib_inline.backend_inline"
 
 
@@ -124,6 +125,8 @@ def _run_ipython(setup: Setup, emitter: Emitter) -> None:
     os.environ["MPLBACKEND"] = _INLINE  # figures are shown, whatever the machine's default
     app.initialize([])  # type: ignore[no-untyped-call]
     shell: Any = app.shell
+    for stream in (sys.stdout, sys.stderr):  # what a cell printed is sent before the cell ends
+        stream.flush_timeout = FLUSH_SECONDS  # type: ignore[union-attr]
     if "matplotlib.pyplot" in sys.modules:  # imported before there was a shell to show figures in
         shell.enable_matplotlib("inline")
         show_as_logged(shell)

@@ -234,7 +234,6 @@ class _Session:
         """Add printed text to a cell's outputs, one a stream, and to the attempt's lines."""
         name, text = content["name"], content["text"]
         self._output.write("stderr" if name == "stderr" else "stdout", text)
-        self.changed = True
         last = outputs[-1] if outputs else None
         if last is None or last.output_type != "stream" or last.name != name:
             last = NotebookNode(  # type: ignore[no-untyped-call]
@@ -242,6 +241,7 @@ class _Session:
             )
             outputs.append(last)
         if len(last.text) < MAX_CELL_OUTPUT:
+            self.changed = True
             start = last.text.rfind("\n") + 1
             shown = _CARRIAGE_RETURN.sub("", last.text[start:] + text)
             last.text = last.text[:start] + shown
