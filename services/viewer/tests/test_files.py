@@ -223,6 +223,14 @@ def test_missing_page_says_where_to_go(client: FlaskClient) -> None:
     assert "no page /runs/gone/index.html" in answer.text
 
 
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_unreadable_site_does_not_fail_the_health(client: FlaskClient, site: Path) -> None:
+    """A folder that the viewer may not read is as good as none yet: it answers all the same."""
+    site.chmod(0)
+    assert client.get("/healthz").json == {"status": "ok", "site": False}
+    site.chmod(0o755)
+
+
 def test_before_the_first_site_a_page_says_what_it_waits_for(tmp_path: Path) -> None:
     """Without a site every page explains itself; health is good all the same."""
     client = create_app(Settings(site=tmp_path / "site", runs=tmp_path / "runs")).test_client()

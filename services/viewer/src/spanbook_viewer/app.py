@@ -6,7 +6,7 @@ from werkzeug.exceptions import HTTPException
 
 from spanbook_viewer.changes import Changes
 from spanbook_viewer.events import events_blueprint
-from spanbook_viewer.files import files_blueprint
+from spanbook_viewer.files import files_blueprint, find
 from spanbook_viewer.guard import guard
 from spanbook_viewer.imports import import_blueprint
 from spanbook_viewer.media import COMPRESSED_TYPES
@@ -37,7 +37,7 @@ def create_app(settings: Settings) -> Flask:
 
     @app.get("/healthz")
     def healthz() -> Response:
-        return jsonify(status="ok", site=(settings.site / "index.html").is_file())
+        return jsonify(status="ok", site=find(settings.site, "index.html") is not None)
 
     @app.errorhandler(HTTPException)
     def tell(error: HTTPException) -> Response:

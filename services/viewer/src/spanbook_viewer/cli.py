@@ -4,6 +4,7 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from importlib.metadata import version
 from pathlib import Path
 
 from spanbook_viewer.errors import ViewerError
@@ -22,6 +23,7 @@ def parser() -> argparse.ArgumentParser:
         epilog="Flags win over variables. SPANBOOK_MAX_IMPORT_MB (64) bounds an import, and what a "
         "zip unpacks to. Exit codes: 0 stopped, 2 usage (a bad value, a port in use).",
     )
+    out.add_argument("--version", action="version", version=version("spanbook-viewer"))
     out.add_argument("--site", metavar="DIR", help="the site [$SPANBOOK_OUTPUTS/site]")
     out.add_argument(
         "--runs", metavar="DIR", help="where imported run files go [$SPANBOOK_OUTPUTS/runs]"

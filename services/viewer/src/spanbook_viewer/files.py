@@ -52,7 +52,7 @@ def files_blueprint(site: Path, waiting: Callable[[], Response]) -> Blueprint:
         elif path.endswith("/"):
             found = None
         if found is None or not found.is_file():
-            if not (site / "index.html").exists() and request.accept_mimetypes.accept_html:
+            if find(site, "index.html") is None and request.accept_mimetypes.accept_html:
                 return waiting()
             abort(404, f"There is no page /{path} in this site. The list of runs is at /.")
         return answer(found, path)

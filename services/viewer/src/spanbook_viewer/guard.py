@@ -42,8 +42,24 @@ ARTIFACT_POLICY = "; ".join(
         "frame-ancestors 'self'",
     )
 )
-# The unmodified MLflow UI sets styles from script.
-MLFLOW_POLICY = PAGE_POLICY.replace("style-src 'self'", "style-src 'self' 'unsafe-inline'")
+# The unmodified MLflow UI sets styles from script, and its WebGL plots compile code.
+MLFLOW_POLICY = "; ".join(
+    (
+        "default-src 'none'",
+        "script-src 'self' 'unsafe-eval'",
+        "worker-src 'self' blob:",
+        "style-src 'self' 'unsafe-inline'",
+        "img-src 'self' data: blob:",
+        "font-src 'self' data:",
+        "media-src 'self' blob:",
+        "connect-src 'self' blob:",
+        "frame-src 'self' blob:",
+        "manifest-src 'self'",
+        "form-action 'none'",
+        "base-uri 'none'",
+        "frame-ancestors 'self'",
+    )
+)
 
 
 def policy(path: str, kind: str) -> str:
