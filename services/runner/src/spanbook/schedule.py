@@ -108,8 +108,7 @@ class Schedule:
             if isinstance(node, TaskNode):
                 report.declare(self._recorder, node, upstream(node))
         self._recorder.flush()
-        for node in nodes:
-            self._begin(self.states[node])
+        self._begin([self.states[node] for node in nodes])
         while self._open:
             self.dispatcher.step()
         results = (s.result for s in self.states.values() if s.result)
@@ -151,8 +150,18 @@ class Schedule:
         up.open_consumers += 1
         state.holds.append(up)
 
-    def _begin(self, state: State) -> None:
-        """Let a node of the run go on, or have it without running it where only a part runs."""
+    def _begin(self, states: list[State]) -> None:
+        """Let nodes of the run go on; where only a part runs, first say which are had without."""
+        held, self._telling = self._telling, True
+        for state in states:
+            self._leave_out(state)
+        self._telling = held
+        for state in states:
+            self._check(state)
+        self._tell_all()
+
+    def _leave_out(self, state: State) -> None:
+        """Have a node without running it, where only a part runs and it is not of it."""
         node = state.node
         if self._part is not None and state.result is None:
             reuse = self._part.decide(node) if isinstance(node, TaskNode) else None
@@ -163,8 +172,6 @@ class Schedule:
                 return
             if node in self._part.left_out:
                 self._finish(state, Result.SKIP, message="not part of this run")
-                return
-        self._check(state)
 
     def _restored(self, node: TaskNode, reuse: Reuse) -> Sequence[Any]:
         """A task's values from an earlier run, as ObjectRefs."""
@@ -382,8 +389,7 @@ class Schedule:
             for needed in nodes:
                 if needed in self.states:
                     self._connect(consumer, self.states[needed])
-        for new_state in entered:
-            self._begin(new_state)
+        self._begin(entered)
 
     def _show_unexpanded(self, state: State, node: MapNode, message: str, error_type: str) -> None:
         """A fan-out that never came to be is recorded as if it had been over one item."""
@@ -489,8 +495,12 @@ class Schedule:
         self._tell(state)
 
     def _tell(self, ended: State) -> None:
-        """Let those who waited for a node go on; without recursion, for chains may be long."""
+        """Let those who waited for a node go on."""
         self._ended.append(ended)
+        self._tell_all()
+
+    def _tell_all(self) -> None:
+        """Tell of all ends, those that come of it too; without recursion, for chains may be long."""
         if self._telling:
             return
         self._telling = True
