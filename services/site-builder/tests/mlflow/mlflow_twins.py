@@ -1,5 +1,7 @@
 """The same MLflow runs twice: as a static site, and in a real server of the pinned version."""
 
+# ruff: noqa: RUF001 - requests and names as they are sent
+
 import functools
 import http.server
 import json

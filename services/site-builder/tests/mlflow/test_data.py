@@ -1,5 +1,7 @@
 """Rules of the data files: what a run file becomes, and what stays the same when nothing changed."""
 
+# ruff: noqa: E501 - requests and names as they are sent
+
 import math
 from pathlib import Path
 

@@ -4,6 +4,8 @@ Each request goes to both, through the page's own fetch here and over HTTP there
 the same message for message; refusals must have the same status and error code.
 """
 
+# ruff: noqa: E501, RUF001 - requests and names as they are sent
+
 import base64
 import json
 import math
@@ -17,8 +19,6 @@ from typing import Any
 from urllib.parse import urlencode
 
 import pytest
-from playwright.sync_api import Browser, Page
-
 from mlflow_twins import (
     EXPERIMENTS,
     METRICS,
@@ -32,6 +32,7 @@ from mlflow_twins import (
     static_server,
     write_static,
 )
+from playwright.sync_api import Browser, Page
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 BOTH = list(EXPERIMENTS)
