@@ -41,7 +41,9 @@ def test_hostile_run_runs_nothing(page: Page, faults: Faults, base: str, samples
     In its notebook and HTML files it runs, without an origin, and can neither ask nor go anywhere.
     """
     faults.expect(
-        "The document is sandboxed", "is sandboxed, but the flag", "does not have permission"
+        "The document is sandboxed",
+        "Unsafe attempt to initiate navigation",
+        "does not have permission",
     )
     dialogs: list[str] = []
     page.on("dialog", lambda dialog: (dialogs.append(dialog.message), dialog.dismiss()))
