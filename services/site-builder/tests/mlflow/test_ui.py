@@ -180,8 +180,8 @@ def test_group_by_parameter(ui: Ui) -> None:
     page.get_by_role("menuitem").or_(page.get_by_role("menuitemcheckbox")).filter(
         has_text=re.compile("^lr$")
     ).click()
-    expect(page.get_by_text("lr: 0.1").first).to_be_visible()
-    expect(page.get_by_text("lr: 0.4").first).to_be_visible()
+    expect(page.get_by_text("Group: 0.1").first).to_be_visible()
+    expect(page.get_by_text("Group: 0.4").first).to_be_visible()
 
 
 def test_charts_are_drawn(ui: Ui) -> None:
@@ -273,6 +273,10 @@ def test_compare_draws_all_four_plots(ui: Ui) -> None:
         "[...document.querySelectorAll('.js-plotly-plot')].some((p) => p.offsetParent && p.data?.some((t) => /scatter/.test(t.type) && t.x.length > 5))"
     )
     page.get_by_role("tab", name="Box Plot").click()
+    axes = page.get_by_role("tabpanel").filter(visible=True).get_by_role("combobox")
+    for axis, key in enumerate(("lr", "accuracy")):
+        axes.nth(axis).click()
+        page.get_by_role("option", name=key, exact=True).filter(visible=True).click()
     drawn(page, ".js-plotly-plot .boxlayer path.box", 1)
     page.get_by_role("tab", name="Contour Plot").click()
     page.wait_for_function(
