@@ -12,6 +12,7 @@ from spanbook_site.urls import Urls
 
 COMPARE_POINTS = 200
 COMPARE_TASKS = 300
+EXPORT_TASKS = 10_000  # the run file has the rest
 
 
 def run_time_metadata(run: Run) -> dict[str, Any]:
@@ -22,12 +23,12 @@ def run_time_metadata(run: Run) -> dict[str, Any]:
         "timing_end_iso8601": formats.iso(run.end),
         "timing_duration_s": summary.seconds(run.start, run.end),
         "task_dependencies": [
-            ["0x" + above, "0x" + task.id] for task in run.tasks for above in task.upstream
+            ["0x" + above, "0x" + task.id] for task in run.tasks[:EXPORT_TASKS] for above in task.upstream
         ],
         "attributes": {key: _plain(value) for key, value in sorted(run.resource.items())},
         "parameters": {key: _plain(value) for key, value in run.parameters.items()},
         "status": run.state,
-        "tasks": [_metadata(task) for task in run.tasks],
+        "tasks": [_metadata(task) for task in run.tasks[:EXPORT_TASKS]],
     }
 
 
@@ -63,7 +64,7 @@ def _plain(value: Any) -> Any:
 def perfetto(run: Run) -> dict[str, Any]:
     """The run in Chrome's trace event format, which Perfetto opens: a track a task, times in µs."""
     events: list[dict[str, Any]] = [_named(0, "process_name", f"{run.pipeline} {run.id[:8]}")]
-    for number, task in enumerate(run.tasks, start=1):
+    for number, task in enumerate(run.tasks[:EXPORT_TASKS], start=1):
         events += [_named(number, "thread_name", formats.text(task.title, 100)), _sorted(number)]
         for attempt in task.attempts:
             stretches = (

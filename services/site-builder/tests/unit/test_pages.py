@@ -48,11 +48,11 @@ class Page(HTMLParser):
 
 
 def pages(site: Site) -> Iterator[tuple[str, str]]:
-    """Every page of the site but the frames of untrusted HTML."""
+    """Every page of the site but the frames of untrusted HTML, and MLflow's own."""
     for path in sorted(site.out.rglob("*.html")):
         address = path.relative_to(site.out).as_posix()
         text = path.read_text(encoding="utf-8")
-        if "srcdoc=" not in text:
+        if "srcdoc=" not in text and not address.startswith("mlflow/"):
             yield address, text
 
 
