@@ -42,7 +42,7 @@ def earlier_sections() -> dict[str, str]:
     """The sections that RESULTS.md has now, by the name of their script."""
     if not RESULTS.exists():
         return {}
-    parts = re.split(r"^<!-- (\w+) -->\n", RESULTS.read_text(), flags=re.M)
+    parts = re.split(r"^<!-- (\w+) -->\n", RESULTS.read_text(), flags=re.MULTILINE)
     return dict(zip(parts[1::2], parts[2::2], strict=True))
 
 

@@ -23,7 +23,9 @@ def run_time_metadata(run: Run) -> dict[str, Any]:
         "timing_end_iso8601": formats.iso(run.end),
         "timing_duration_s": summary.seconds(run.start, run.end),
         "task_dependencies": [
-            ["0x" + above, "0x" + task.id] for task in run.tasks[:EXPORT_TASKS] for above in task.upstream
+            ["0x" + above, "0x" + task.id]
+            for task in run.tasks[:EXPORT_TASKS]
+            for above in task.upstream
         ],
         "attributes": {key: _plain(value) for key, value in sorted(run.resource.items())},
         "parameters": {key: _plain(value) for key, value in run.parameters.items()},

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 import orjson
@@ -110,9 +110,13 @@ class Templates:
 
     def macro(self, template: str, name: str, address: str, *arguments: Any) -> str:
         """One macro of a template, as on the page at an address: rows for the data files."""
-        urls = Urls(address)
-        module = self._environment.get_template(template).make_module({"urls": urls, "to": urls.to})
+        module = self._module(template, address)
         return str(getattr(module, name)(*arguments))
+
+    @lru_cache(maxsize=8)  # noqa: B019 - a builder has one of these, and lives as long
+    def _module(self, template: str, address: str) -> Any:
+        urls = Urls(address)
+        return self._environment.get_template(template).make_module({"urls": urls, "to": urls.to})
 
     def frame(self, html: str, *, notebook: bool, title: str) -> str:
         """A page that holds untrusted HTML in a sandboxed frame, and nothing else."""
