@@ -13,6 +13,11 @@ export SPANBOOK_VIEWER_PORT ?= 8080
 export SPANBOOK_OTLP_GRPC_PORT ?= 4317
 export SPANBOOK_OTLP_HTTP_PORT ?= 4318
 
+# a container has no checkout: what git says of the commit is handed to it
+export SPANBOOK_COMMIT_SHA ?= $(shell git rev-parse HEAD 2>/dev/null)
+export SPANBOOK_COMMIT_TITLE ?= $(shell git log -1 --format=%s 2>/dev/null)
+export SPANBOOK_BRANCH ?= $(shell git branch --show-current 2>/dev/null)
+
 VENV := .venv
 BIN := $(VENV)/bin
 PIPELINE ?= pipelines/mnist_digits

@@ -24,7 +24,7 @@ from spanbook_runfile.cli import main
 from spanbook_runfile.journal import MAGIC, Signal, frame
 from spanbook_runfile.samples import golden
 
-from .oracle import READERS, read_all
+from oracle import READERS, read_all
 
 
 @pytest.fixture(scope="module")

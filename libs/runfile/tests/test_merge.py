@@ -27,7 +27,7 @@ from spanbook_runfile.journal import MAGIC, Signal, frame, whole_length
 from spanbook_runfile.merge import Merge, seal_journal, write_run_file
 from spanbook_runfile.names import SealReason
 
-from .oracle import messages, read_all, same
+from oracle import messages, read_all, same
 
 RUN = "5b8efff798038103d269b633813fc60c"
 THEN = datetime(2026, 11, 22, tzinfo=UTC)

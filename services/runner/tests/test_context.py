@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+from pathlib import Path
 
 import pytest
 from spanbook.context import describe_run
@@ -113,3 +114,22 @@ def test_versions(tmp_path):
     found = describe_run(RUN, "p", tmp_path, {})
     assert found["spanbook.package.ray"].startswith("2.")
     assert found["process.runtime.version"].startswith("3.")
+
+
+def test_what_a_container_is_given_comes_first(tmp_path: Path) -> None:
+    """A container without a checkout says the commit, branch and pull request that it was handed."""
+    given = {
+        "SPANBOOK_COMMIT_SHA": "c" * 40,
+        "SPANBOOK_COMMIT_TITLE": "Mend the seal\n\nand more",
+        "SPANBOOK_BRANCH": "mend",
+        "SPANBOOK_PR_NUMBER": "17",
+        "SPANBOOK_PR_TITLE": "",
+        "GITHUB_ACTIONS": "true",
+        "GITHUB_SHA": "d" * 40,
+    }
+    found = describe_run("ab" * 16, "demo", tmp_path, given)
+    assert found["vcs.ref.head.revision"] == "c" * 40
+    assert found["spanbook.vcs.commit.title"] == "Mend the seal"
+    assert found["vcs.ref.head.name"] == "mend"
+    assert found["vcs.change.id"] == "17"
+    assert "vcs.change.title" not in found

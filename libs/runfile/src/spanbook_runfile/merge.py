@@ -333,7 +333,7 @@ class Merge:
             "reason": reason,
             "received": counts_json(self.received),
             "declared": self.declared and counts_json(self.declared),
-            "complete": self.declared == self.received,
+            "complete": self.declared is not None and self.declared.within(self.received),
             "duplicates": self.duplicates,
             "digest": "sha256:" + digest.hexdigest(),
         }

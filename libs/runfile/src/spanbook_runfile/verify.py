@@ -82,7 +82,7 @@ def _completeness(whole: Object, run: Run) -> Iterator[Finding]:
     if declared is None:
         why = "it is no run of spanbook's" if run.foreign else "the runner did not come to its end"
         yield Finding(None, f"Nothing says how much there should be: {why}.")
-    elif declared == received:
+    elif declared.within(received):
         yield Finding(True, "It is complete: all that the runner declared is there.")
     else:
         yield Finding(

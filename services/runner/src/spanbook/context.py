@@ -32,6 +32,13 @@ _CI_FACTS = {  # our name behind spanbook.ci. for GitHub's variables
     "runner_name": "RUNNER_NAME",
     "runner_os": "RUNNER_OS",
 }
+_GIVEN = {  # what a container cannot find out itself; these come before all else
+    "SPANBOOK_COMMIT_SHA": names.REF_REVISION,
+    "SPANBOOK_COMMIT_TITLE": names.COMMIT_TITLE,
+    "SPANBOOK_BRANCH": names.REF_NAME,
+    "SPANBOOK_PR_NUMBER": names.CHANGE_ID,
+    "SPANBOOK_PR_TITLE": names.CHANGE_TITLE,
+}
 _TRIGGERS = {
     "schedule": "schedule",
     "pull_request": "pull_request",
@@ -61,6 +68,9 @@ def describe_run(
     found |= _git(folder)
     if env.get("GITHUB_ACTIONS") == "true":
         found |= _github(env)
+    for variable, name in _GIVEN.items():
+        if value := env.get(variable, "").partition("\n")[0]:
+            found[name] = value
     found |= {
         names.PACKAGE_PREFIX + name: version for name in _PACKAGES if (version := _version(name))
     }
