@@ -44,7 +44,7 @@ def help_of(*command: str) -> str:
 def subcommands(command: str) -> list[str]:
     """The subcommands that a command's help lists, if it has any."""
     _, found, listed = help_of(command).partition("  COMMAND\n")
-    return re.findall(r"(?m)^    ([a-z-]+)  ", listed) if found else []
+    return re.findall(r"(?m)^    ([a-z-]+)(?:  |$)", listed) if found else []
 
 
 @cache
