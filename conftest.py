@@ -31,6 +31,23 @@ def engine_required() -> bool:
     return os.environ.get("CI") == "true" and os.environ.get("SPANBOOK_REQUIRE_DOCKER") == "1"
 
 
+@cache
+def go_without_ryuk() -> None:
+    """Let testcontainers do without its reaper where that image cannot be had; tests clean up themselves."""
+    from testcontainers.core.config import testcontainers_config as config
+
+    if "TESTCONTAINERS_RYUK_DISABLED" in os.environ:
+        return
+    known = subprocess.run(
+        ["docker", "image", "inspect", config.ryuk_image], capture_output=True, check=False
+    )
+    if known.returncode:
+        pulled = subprocess.run(
+            ["docker", "pull", "--quiet", config.ryuk_image], capture_output=True, check=False
+        )
+        config.ryuk_disabled = pulled.returncode != 0
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skip, or in CI fail, a ``docker`` test where no engine answers."""
@@ -38,6 +55,8 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         if engine_required():
             pytest.fail(f"SPANBOOK_REQUIRE_DOCKER=1, but {HOW_TO_GET_ONE}.", pytrace=False)
         pytest.skip(HOW_TO_GET_ONE)
+    if item.get_closest_marker("docker"):
+        go_without_ryuk()
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

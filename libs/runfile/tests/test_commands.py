@@ -19,12 +19,11 @@ from markdown_it import MarkdownIt
 from opentelemetry.exporter.otlp.json.file import trace_exporter
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from oracle import READERS, read_all
 from spanbook_runfile import parse_run, samples, summary
 from spanbook_runfile.cli import main
 from spanbook_runfile.journal import MAGIC, Signal, frame
 from spanbook_runfile.samples import golden
-
-from oracle import READERS, read_all
 
 
 @pytest.fixture(scope="module")

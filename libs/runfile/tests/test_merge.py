@@ -22,12 +22,11 @@ from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 from opentelemetry.proto.metrics.v1.metrics_pb2 import Metric
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
+from oracle import messages, read_all, same
 from spanbook_runfile import NotARunFileError, encode, names, parse_run, samples
 from spanbook_runfile.journal import MAGIC, Signal, frame, whole_length
 from spanbook_runfile.merge import Merge, seal_journal, write_run_file
 from spanbook_runfile.names import SealReason
-
-from oracle import messages, read_all, same
 
 RUN = "5b8efff798038103d269b633813fc60c"
 THEN = datetime(2026, 11, 22, tzinfo=UTC)

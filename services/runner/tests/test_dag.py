@@ -216,8 +216,11 @@ def test_unserialisable_tasks_are_named():
     def locked():
         return lock
 
+    def uses():
+        locked()
+
     with pytest.raises(PipelineError, match=r"Task 'locked'.*pickle"):
-        building(locked)
+        building(uses)
 
 
 def test_two_tasks_of_one_name():
