@@ -17,7 +17,6 @@ HERE = Path(__file__).parent
 RESULTS = HERE / "RESULTS.md"
 SECTIONS = {
     "demo": "The demo pipeline, beside the ancestor",
-    "noop": "No-op tasks, beside plain Ray and peers",
     "ingest": "Durable ingest, beside its floor",
     "seal": "The seal, beside a JSON parser",
     "site": "Building and opening the site",
