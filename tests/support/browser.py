@@ -35,9 +35,9 @@ def chromium_path() -> str | None:
     return named or next(filter(None, map(shutil.which, COMMANDS)), None)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
-    """The browser, started once."""
+    """The browser, started for each module: while it is there, an event loop runs in this thread."""
     args = [*QUIET, "--no-sandbox"] if os.geteuid() == 0 else list(QUIET)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium_path(), args=args)

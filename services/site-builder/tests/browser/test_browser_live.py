@@ -101,6 +101,19 @@ def test_run_shows_its_progress_without_a_reload(live: Live, page: Page) -> None
     expect.set_options(timeout=5_000)
 
 
+def settled(page: Page) -> None:
+    """Wait for the end of a smooth scroll."""
+    page.evaluate(
+        """() => new Promise((done) => {
+            let last = -1;
+            const timer = setInterval(() => {
+                if (scrollY === last) { clearInterval(timer); done(); }
+                last = scrollY;
+            }, 150);
+        })"""
+    )
+
+
 def test_reader_is_not_disturbed_by_updates(live: Live, page: Page) -> None:
     """Opened details, the scroll of a log, focus and the selected task stay through an update."""
     page.set_default_timeout(60_000)
@@ -119,6 +132,7 @@ def test_reader_is_not_disturbed_by_updates(live: Live, page: Page) -> None:
     where = page.evaluate("document.activeElement.outerHTML")
     log = page.locator("#log-" + live.task.id)
     log.evaluate("log => { log.scrollTop = 10; }")
+    settled(page)
     read = log.locator("span.l").nth(12).element_handle()
     place = "line => line.getBoundingClientRect().top"
     before = read.evaluate(place)

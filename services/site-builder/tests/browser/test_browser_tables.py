@@ -33,8 +33,14 @@ def number_of(box: Locator, key: str) -> int:
 
 
 def sort_by(box: Locator, key: str) -> None:
-    """Press a column's head."""
-    box.locator(f"th[data-key='{key}'] button").click()
+    """Press a column's head, and wait until the rows stand as it says."""
+    head = box.locator(f"th[data-key='{key}']")
+    before = head.get_attribute("aria-sort")
+    head.locator("button").click()
+    if before in (None, "none"):
+        expect(head).to_have_attribute("aria-sort", re.compile("ending"))
+    else:
+        expect(head).not_to_have_attribute("aria-sort", before)
 
 
 @pytest.fixture

@@ -132,7 +132,7 @@ def _tick(time: int, step: int) -> str:
     if step < 3600 * formats.NS and seconds < 7200:
         minutes, rest = divmod(round(seconds), 60)
         return f"{minutes} min" if step % (60 * formats.NS) == 0 else f"{minutes}:{rest:02d}"
-    if seconds < 48 * 3600:
+    if step < 24 * 3600 * formats.NS:
         hours, rest = divmod(round(seconds / 60), 60)
         return f"{hours}:{rest:02d} h"
     return f"{seconds / 86400:,.0f} d"
