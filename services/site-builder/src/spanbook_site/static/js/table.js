@@ -234,7 +234,8 @@
     drawStatus() {
       const total = this.whole ? this.rows.list.length : this.total;
       const some = this.narrowed() ? `${this.found.length.toLocaleString("en")} of ` : "";
-      this.status.textContent = `${some}${total.toLocaleString("en")} rows${this.problem ? `. ${this.problem}` : ""}`;
+      const word = total === 1 ? "row" : "rows";
+      this.status.textContent = `${some}${total.toLocaleString("en")} ${word}${this.problem ? `. ${this.problem}` : ""}`;
     }
 
     drawColumns() {
