@@ -55,7 +55,7 @@ def cluster(settings: Settings, root: Path) -> Iterator[Cluster]:
 def _start(settings: Settings) -> Path:
     # Sockets lie in it, whose paths may have 107 characters only: not the system's long TMPDIR.
     parent = "/tmp" if sys.platform == "darwin" else None  # noqa: S108
-    for attempt in (1, 2):  # on a machine that is very busy Ray's own time limits may pass
+    for attempt in (1, 2, 3):  # on a machine that is very busy Ray's own time limits may pass
         folder = Path(tempfile.mkdtemp(prefix="spanbook-", dir=parent))
         try:
             with lean_ray():
@@ -70,7 +70,7 @@ def _start(settings: Settings) -> Path:
         except Exception as error:
             ray.shutdown()
             shutil.rmtree(folder, ignore_errors=True)
-            if attempt == 2:
+            if attempt == 3:
                 raise ServiceError(f"Ray does not start on this machine: {error}") from error
         except BaseException:
             ray.shutdown()

@@ -15,10 +15,11 @@ from collections.abc import Iterator
 from typing import Any
 from unittest import mock
 
+import psutil
 from ray._private import services
 from ray._private.node import Node
 
-START_SECONDS = 120.0
+START_SECONDS = 60.0
 _PARTS = ("start_monitor", "start_log_monitor", "start_api_server")
 
 
@@ -29,16 +30,26 @@ def _patient(*arguments: Any) -> Any:
     """Ask for the new node as Ray does, but for longer than its fixed 30 s: a busy machine is slow.
 
     Raises:
-        RuntimeError: it is not there after :data:`START_SECONDS`.
+        RuntimeError: it is not there after :data:`START_SECONDS`, or its process ended: then there
+            is nothing to wait for.
     """
     deadline = time.monotonic() + START_SECONDS
     while True:
         try:
             return _get_node(*arguments)
         except RuntimeError:
-            if time.monotonic() > deadline:
+            if time.monotonic() > deadline or not _raylet_lives():
                 raise
             time.sleep(0.1)
+
+
+def _raylet_lives() -> bool:
+    """Whether a raylet that this process started is still there."""
+    for child in psutil.Process().children():
+        with contextlib.suppress(psutil.Error):
+            if "raylet" in child.name() and child.status() != psutil.STATUS_ZOMBIE:
+                return True
+    return False
 
 
 @contextlib.contextmanager
