@@ -15,12 +15,11 @@ _MIB = 1 << 20
 class Limits:
     """What one attempt may record; travels to the workers with each attempt.
 
-    ``flush_interval`` and ``usage_interval`` are seconds, the rest bytes.
+    ``usage_interval`` is in seconds, the rest in bytes.
     """
 
     max_file_bytes: int = 64 * _MIB  # SPANBOOK_MAX_FILE_BYTES: one logged file
     max_output_bytes: int = 1 * _MIB  # SPANBOOK_MAX_OUTPUT_BYTES: printed by one attempt
-    flush_interval: float = 0.25  # SPANBOOK_FLUSH_INTERVAL
     usage_interval: float = 0.5  # SPANBOOK_USAGE_INTERVAL
 
 
