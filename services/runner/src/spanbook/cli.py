@@ -8,6 +8,7 @@ from importlib.metadata import version
 
 from spanbook import run_command
 from spanbook.errors import SpanbookError, UsageError
+from spanbook.mlflow_store.command import add_import_mlflow_command
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -39,6 +40,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"spanbook {version('spanbook')}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     run_command.add_run_command(commands)
+    add_import_mlflow_command(commands)
     try:
         from spanbook_runfile.cli import add_commands  # noqa: PLC0415
     except ImportError:

@@ -138,7 +138,7 @@ def _git(folder: Path) -> dict[str, object]:
         if not revision:
             return {}
         branch = _ask_git(folder, "rev-parse", "--abbrev-ref", "HEAD")
-        remote = _repository_url(_ask_git(folder, "config", "--get", "remote.origin.url"))
+        remote = repository_url(_ask_git(folder, "config", "--get", "remote.origin.url"))
         owner, _, name = urlsplit(remote).path.strip("/").rpartition("/")
         return {
             names.REF_REVISION: revision,
@@ -167,7 +167,7 @@ def _ask_git(folder: Path, *words: str) -> str:
     return asked.stdout.strip() if asked.returncode == 0 else ""
 
 
-def _repository_url(remote: str) -> str:
+def repository_url(remote: str) -> str:
     """A remote as a web address: https, without user, password and ``.git``; local paths are left out."""
     if remote.startswith("git@") and ":" in remote:
         host, _, path = remote.removeprefix("git@").partition(":")
