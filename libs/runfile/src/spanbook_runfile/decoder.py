@@ -2,15 +2,33 @@
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
 from spanbook_runfile import names
 from spanbook_runfile.gather import Gathered
 from spanbook_runfile.graph import acyclic, labelled
-from spanbook_runfile.model import Attempt, Counts, Json, OtherSpan, Run, Seal, Task, UsageSample
-from spanbook_runfile.names import Event, LinkType, Result, SealReason, SpanType, TaskType
+from spanbook_runfile.model import (
+    Attempt,
+    Child,
+    Counts,
+    Json,
+    OtherSpan,
+    Run,
+    Seal,
+    Task,
+    UsageSample,
+)
+from spanbook_runfile.names import (
+    ChildStatus,
+    Event,
+    LinkType,
+    Result,
+    SealReason,
+    SpanType,
+    TaskType,
+)
 from spanbook_runfile.paths import RUN_ID, SPAN_ID
 from spanbook_runfile.values import (
     Object,
@@ -25,7 +43,7 @@ from spanbook_runfile.values import (
 )
 
 MAX_PROBLEMS = 50  # told of one run
-_OURS = {SpanType.RUN, SpanType.TASK, SpanType.ATTEMPT}
+_OURS = set(SpanType)
 
 
 class _Span:
@@ -77,6 +95,7 @@ class Decoder:
         self._logs: dict[str, Gathered] = {}
         self._declared: dict[str, dict[str, Json]] = {}
         self._started: dict[str, tuple[int, dict[str, Json]]] = {}
+        self._children: dict[str, dict[str, Json]] = {}
         self._run_started: tuple[int, str] | None = None
         self._usage: dict[str, dict[int, dict[str, float]]] = {}
         self._resource: dict[str, Json] = {}
@@ -112,6 +131,8 @@ class Decoder:
             self._declared[span_id] = attrs
         elif event == Event.ATTEMPT_STARTED:
             self._started[span_id] = (time, attrs)
+        elif event == Event.CHILD:
+            self._children.setdefault(span_id, {}).update(attrs)
         else:
             gathered = self._logs.get(span_id)
             if gathered is None:
@@ -184,6 +205,7 @@ class Decoder:
         root = span.id if span else self._run_started[1] if self._run_started else ""
         own = self._logs.get(root)
         attempts = {attempt.id for task in tasks for attempt in task.attempts}
+        attempts |= self._children.keys()
         strays = [g for i, g in self._logs.items() if i != root and i not in attempts]
         if not strays:
             return own.recorded() if own else {}
@@ -272,19 +294,29 @@ class Decoder:
     def _attempts(self) -> dict[str, list[Attempt]]:
         """The attempts, those that ended and those that only started, by task."""
         attempts: dict[str, list[Attempt]] = defaultdict(list)
+        children = self._attempts_children()
         ended = set()
         for span in self._spans.values():
             if span.type == SpanType.ATTEMPT:
                 ended.add(span.id)
-                attempts[span.parent].append(self._attempt(span.id, span, span.attrs, span.start))
+                told = self._attempt(
+                    span.id, span, span.attrs, span.start, children.get(span.id, ())
+                )
+                attempts[span.parent].append(told)
         for span_id, (time, attrs) in self._started.items():
             if span_id not in ended:
                 owner = text_of(attrs.get(names.TASK_RUN_ID))
-                attempts[owner].append(self._attempt(span_id, None, attrs, time))
+                told = self._attempt(span_id, None, attrs, time, children.get(span_id, ()))
+                attempts[owner].append(told)
         return attempts
 
     def _attempt(
-        self, span_id: str, span: _Span | None, attrs: Mapping[str, Json], start: int | None
+        self,
+        span_id: str,
+        span: _Span | None,
+        attrs: Mapping[str, Json],
+        start: int | None,
+        children: Iterable[Child],
     ) -> Attempt:
         gathered = self._logs.get(span_id)
         pid = attrs.get(names.PROCESS_PID)
@@ -302,6 +334,43 @@ class Decoder:
             pid=None if pid is None else int_of(pid),
             node=text_of(attrs.get(names.ATTEMPT_NODE)),
             usage=tuple(self._samples(span_id)),
+            children=tuple(children),
+            experiment=text_of(self._children.get(span_id, {}).get(names.CHILD_EXPERIMENT)),
+            **(gathered.recorded() if gathered else {}),
+        )
+
+    def _attempts_children(self) -> dict[str, list[Child]]:
+        """The runs within attempts, by attempt; those of children are the attempt's, too."""
+        parents = {
+            span_id: text_of(told.get(names.CHILD_PARENT))
+            for span_id, told in self._children.items()
+            if told.get(names.CHILD_PARENT)
+        }
+        found: dict[str, list[Child]] = defaultdict(list)
+        for span_id, parent in parents.items():
+            owner, seen = span_id, set()
+            while owner in parents and owner not in seen:
+                seen.add(owner)
+                owner = parents[owner]
+            found[owner].append(self._child(span_id, parent))
+        for children in found.values():
+            children.sort(key=lambda child: (child.start or 0, child.id))
+        return found
+
+    def _child(self, span_id: str, parent: str) -> Child:
+        told = self._children[span_id]
+        gathered = self._logs.get(span_id)
+        status = enum_of(ChildStatus, told.get(names.CHILD_STATUS), ChildStatus.RUNNING)
+        return Child(
+            id=span_id,
+            parent=parent,
+            name=text_of(told.get(names.CHILD_NAME)) or "unnamed",
+            status=status,
+            start=time_of(told.get(names.CHILD_START)),
+            end=time_of(told.get(names.CHILD_END)),
+            experiment=text_of(told.get(names.CHILD_EXPERIMENT)),
+            user=text_of(told.get(names.CHILD_USER)),
+            deleted=told.get(names.CHILD_LIFECYCLE) == "deleted",
             **(gathered.recorded() if gathered else {}),
         )
 

@@ -1,13 +1,21 @@
 """All that was logged on one span, gathered record by record."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import orjson
 
 from spanbook_runfile import names
-from spanbook_runfile.model import Artifact, ExceptionInfo, Json, LogLine, Metric
+from spanbook_runfile.model import (
+    Artifact,
+    Dataset,
+    ExceptionInfo,
+    Json,
+    LoggedModel,
+    LogLine,
+    Metric,
+)
 from spanbook_runfile.names import ArtifactKind, Event
 from spanbook_runfile.values import (
     Object,
@@ -22,6 +30,8 @@ from spanbook_runfile.values import (
 )
 
 Attributes = dict[str, Json]
+ModelPoint = tuple[str, float, int, int, str, str]
+_DATASET_TEXTS = ("name", "digest", "source_type", "source", "schema", "profile")
 
 
 class Gathered:
@@ -35,6 +45,10 @@ class Gathered:
         self._chunks: dict[tuple[str, int], tuple[Object, dict[int, str]]] = {}
         self._lines: list[LogLine] = []
         self._exceptions: list[ExceptionInfo] = []
+        self._datasets: dict[tuple[str, str], Dataset] = {}
+        self._models: dict[str, Object] = {}
+        self._model_points: dict[str, list[ModelPoint]] = defaultdict(list)
+        self._traces: dict[str, dict[str, Json]] = {}
         self._dropped = 0
         self._recorded: dict[str, Any] | None = None
 
@@ -53,7 +67,11 @@ class Gathered:
         self._parameters[_key(attrs)] = value_of(record.get("body"))
 
     def _tag(self, _: int, attrs: Attributes, record: Object) -> None:
-        self._tags[_key(attrs)] = text_of(value_of(record.get("body")))
+        value = value_of(record.get("body"))
+        if value is None:
+            self._tags.pop(_key(attrs), None)
+        else:
+            self._tags[_key(attrs)] = text_of(value)
 
     def _value(self, _: int, attrs: Attributes, record: Object) -> None:
         self._values[_key(attrs)] = value_of(record.get("body"))
@@ -62,6 +80,11 @@ class Gathered:
         step = attrs.get(names.METRIC_STEP)
         value = float_of(attrs.get(names.METRIC_VALUE))
         self._points[_key(attrs)].append((time, value, None if step is None else int_of(step)))
+        if model := text_of(attrs.get(names.METRIC_MODEL)):
+            dataset = text_of(attrs.get(names.METRIC_DATASET))
+            digest = text_of(attrs.get(names.METRIC_DATASET_DIGEST))
+            point = (_key(attrs), value, int_of(step), time, dataset, digest)
+            self._model_points[model].append(point)
 
     def _metric_batch(self, time: int, attrs: Attributes, _: Object) -> None:
         values = list_of(attrs.get(names.METRIC_VALUES))
@@ -81,6 +104,25 @@ class Gathered:
         _, chunks = self._chunks.setdefault(slot, ({**attrs, "time": time}, {}))
         content = dict_of(record.get("body")).get("bytesValue")
         chunks.setdefault(int_of(attrs.get(names.CHUNK_INDEX)), text_of(content))
+
+    def _dataset(self, _: int, __: Attributes, record: Object) -> None:
+        told = dict_of(value_of(record.get("body")))
+        texts = {key: text_of(told.get(key)) for key in _DATASET_TEXTS}
+        dataset = Dataset(**texts, tags=_texts(told.get("tags")))
+        self._datasets[dataset.name, dataset.digest] = dataset
+
+    def _model(self, _: int, attrs: Attributes, record: Object) -> None:
+        told = dict_of(value_of(record.get("body")))
+        known = self._models.setdefault(_key(attrs), {})
+        for key in ("params", "tags"):
+            if key in told:
+                both = {**dict_of(known.get(key)), **dict_of(told[key])}
+                told[key] = {k: v for k, v in both.items() if v is not None}
+        known.update(told)
+
+    def _trace(self, _: int, attrs: Attributes, record: Object) -> None:
+        told = dict_of(value_of(record.get("body")))
+        self._traces.setdefault(_key(attrs), {}).update(told)
 
     def _truncated(self, _: int, attrs: Attributes, __: Object) -> None:
         self._dropped += max(0, int_of(attrs.get(names.DROPPED_BYTES)))
@@ -120,9 +162,39 @@ class Gathered:
                 "artifacts": tuple(self._artifacts()),
                 "logs": tuple(self._lines),
                 "exceptions": tuple(self._exceptions),
+                "datasets": tuple(self._datasets.values()),
+                "models": tuple(self._logged_models()),
+                "traces": {key: dict(told) for key, told in self._traces.items()},
                 "dropped_output_bytes": self._dropped,
             }
         return self._recorded
+
+    @property
+    def parameters(self) -> Mapping[str, Json]:
+        """The parameters as they stand."""
+        return self._parameters
+
+    @property
+    def tags(self) -> Mapping[str, str]:
+        """The tags as they stand."""
+        return self._tags
+
+    def _logged_models(self) -> Iterator[LoggedModel]:
+        for model, told in self._models.items():
+            yield LoggedModel(
+                id=model,
+                name=text_of(told.get("name")),
+                folder=text_of(told.get("folder")),
+                type=text_of(told.get("type")),
+                status=text_of(told.get("status")),
+                created=int_of(told.get("created")),
+                updated=int_of(told.get("updated")),
+                step=int_of(told.get("step")),
+                params=_texts(told.get("params")),
+                tags=_texts(told.get("tags")),
+                metrics=tuple(self._model_points.get(model, ())),
+                deleted=told.get("deleted") is True,
+            )
 
     def _artifacts(self) -> Iterator[Artifact]:
         last: dict[str, Artifact] = {}
@@ -152,6 +224,10 @@ def _key(attrs: Attributes) -> str:
     return text_of(attrs.get(names.KEY))
 
 
+def _texts(value: object) -> dict[str, str]:
+    return {key: text_of(text) for key, text in dict_of(value).items()}
+
+
 def _series(key: str, points: list[tuple[int, float, int | None]]) -> Metric:
     points.sort(key=lambda point: point[0])
     times, values, steps = zip(*points, strict=True)
@@ -166,4 +242,7 @@ _KNOWN: dict[str, Callable[[Gathered, int, Attributes, Object], None]] = {
     Event.METRIC_BATCH: Gathered._metric_batch,
     Event.ARTIFACT: Gathered._artifact,
     Event.OUTPUT_TRUNCATED: Gathered._truncated,
+    Event.DATASET: Gathered._dataset,
+    Event.MODEL: Gathered._model,
+    Event.TRACE: Gathered._trace,
 }

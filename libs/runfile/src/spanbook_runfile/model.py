@@ -14,7 +14,7 @@ from typing import TypeAlias
 import pybase64
 
 from spanbook_runfile import names
-from spanbook_runfile.names import ArtifactKind, Result, SealReason, TaskType
+from spanbook_runfile.names import ArtifactKind, ChildStatus, Result, SealReason, TaskType
 
 Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 
@@ -114,6 +114,40 @@ class UsageSample:
     memory: int | None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dataset:
+    """A dataset that was used; ``schema``, ``profile`` and ``source`` are texts, mostly JSON."""
+
+    name: str
+    digest: str
+    source_type: str = ""
+    source: str = ""
+    schema: str = ""
+    profile: str = ""
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoggedModel:
+    """A trained model that was logged with its files, which lie below ``folder``.
+
+    ``metrics`` are (key, value, step, time in ns, dataset's name, its digest).
+    """
+
+    id: str
+    name: str
+    folder: str
+    type: str = ""
+    status: str = ""
+    created: int = 0
+    updated: int = 0
+    step: int = 0
+    params: Mapping[str, str] = field(default_factory=dict)
+    tags: Mapping[str, str] = field(default_factory=dict)
+    metrics: tuple[tuple[str, float, int, int, str, str], ...] = ()
+    deleted: bool = False
+
+
 @dataclass(frozen=True, kw_only=True)
 class Recorded:
     """What can be logged on a run, or on an attempt."""
@@ -125,7 +159,28 @@ class Recorded:
     artifacts: tuple[Artifact, ...] = ()
     logs: tuple[LogLine, ...] = ()
     exceptions: tuple[ExceptionInfo, ...] = ()
+    datasets: tuple[Dataset, ...] = ()
+    models: tuple[LoggedModel, ...] = ()
+    traces: Mapping[str, Mapping[str, Json]] = field(default_factory=dict)
     dropped_output_bytes: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Child(Recorded):
+    """A run within an attempt, such as a nested MLflow run; ``parent`` is the attempt or a child.
+
+    ``end`` is None while it goes on, and where its end was never told.
+    """
+
+    id: str
+    parent: str
+    name: str
+    status: ChildStatus
+    start: int | None
+    end: int | None
+    experiment: str = ""
+    user: str = ""
+    deleted: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,6 +204,8 @@ class Attempt(Recorded):
     pid: int | None = None
     node: str = ""
     usage: tuple[UsageSample, ...] = ()
+    children: tuple[Child, ...] = ()
+    experiment: str = ""  # the name that its code gave it, such as by ``mlflow.set_experiment``
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -89,6 +89,18 @@ ARTIFACT_META: Final = "spanbook.artifact.meta"  # key-values, such as a model's
 ARTIFACT_VERSION: Final = "spanbook.artifact.version"  # int, from 1; the last whole one counts
 CHUNK_INDEX: Final = "spanbook.artifact.chunk.index"  # int, from 0
 CHUNK_COUNT: Final = "spanbook.artifact.chunk.count"  # int
+METRIC_MODEL: Final = "spanbook.metric.model"  # id of the logged model that a point is about
+METRIC_DATASET: Final = "spanbook.metric.dataset"  # name of the dataset that it was measured on
+METRIC_DATASET_DIGEST: Final = "spanbook.metric.dataset.digest"
+CHILD_PARENT: Final = "spanbook.child.parent"  # span id of the attempt or child that it is in
+CHILD_NAME: Final = "spanbook.child.name"
+CHILD_EXPERIMENT: Final = "spanbook.child.experiment"  # the experiment's name, where one was set
+CHILD_STATUS: Final = "spanbook.child.status"  # ChildStatus
+CHILD_LIFECYCLE: Final = "spanbook.child.lifecycle"  # active | deleted
+CHILD_START: Final = "spanbook.child.start_time_unix_nano"  # int
+CHILD_END: Final = "spanbook.child.end_time_unix_nano"  # int; 0: it goes on again
+CHILD_USER: Final = "spanbook.child.user"
+FOREIGN_TRACE: Final = "spanbook.trace.id"  # of a span: the trace id that its program gave it
 DROPPED_BYTES: Final = "spanbook.output.dropped_bytes"  # int
 
 # -- metric data points --------------------------------------------------------------------
@@ -97,6 +109,7 @@ CPU_UTILIZATION: Final = "spanbook.attempt.cpu.utilization"  # cores in use, chi
 MEMORY_USAGE: Final = "spanbook.attempt.memory.usage"  # bytes resident, children included
 
 SCOPE_NAME: Final = "spanbook"
+BESIDE_SCOPE: Final = "spanbook.beside"  # not of what the runner declares: sent by others
 ARTIFACT_CHUNK_BYTES: Final = 1 << 20  # well under gRPC's default limit of 4 MiB a message
 
 
@@ -113,6 +126,10 @@ class Event(StrEnum):
     METRIC_BATCH = "spanbook.metric.batch"
     ARTIFACT = "spanbook.artifact"  # body: the chunk's bytes
     OUTPUT_TRUNCATED = "spanbook.output.truncated"
+    CHILD = "spanbook.child"  # a run within an attempt began or changed; its span id is its own
+    DATASET = "spanbook.dataset"  # body: the dataset
+    MODEL = "spanbook.model"  # body: what is new about a logged model
+    TRACE = "spanbook.trace"  # body: what is told about a trace that the attempt made
     EXCEPTION = "exception"
 
 
@@ -122,6 +139,7 @@ class SpanType(StrEnum):
     RUN = "run"
     TASK = "task"
     ATTEMPT = "attempt"
+    CHILD = "child"  # a run within an attempt, such as a nested MLflow run
 
 
 class TaskType(StrEnum):
@@ -161,6 +179,16 @@ class Result(StrEnum):
     TIMEOUT = "timeout"
     CANCELLATION = "cancellation"
     SKIP = "skip"
+
+
+class ChildStatus(StrEnum):
+    """How a run within an attempt stands, in MLflow's words."""
+
+    RUNNING = "RUNNING"
+    SCHEDULED = "SCHEDULED"
+    FINISHED = "FINISHED"
+    FAILED = "FAILED"
+    KILLED = "KILLED"
 
 
 class SealReason(StrEnum):

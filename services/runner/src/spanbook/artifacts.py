@@ -1,7 +1,6 @@
 """Files, tables and figures as bytes with a media type: what ``log.file`` and its kin accept."""
 
 import io
-import mimetypes
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,33 +8,12 @@ from pathlib import Path
 from typing import Any, Final
 
 import orjson
+from spanbook_runfile.media import media_type_of as media_type_of
 
 from spanbook.errors import LogError, ValueTooLargeError
 
 MAX_PATH: Final = 240  # characters
 
-_MEDIA_TYPES: Final = {  # where the standard library knows none, or one that depends on the machine
-    ".csv": "text/csv",
-    ".html": "text/html",
-    ".ipynb": "application/x-ipynb+json",
-    ".json": "application/json",
-    ".jsonl": "application/jsonl",
-    ".log": "text/plain",
-    ".md": "text/markdown",
-    ".mmd": "text/vnd.mermaid",
-    ".npy": "application/x-npy",
-    ".npz": "application/x-npz",
-    ".onnx": "application/vnd.onnx",
-    ".parquet": "application/vnd.apache.parquet",
-    ".pkl": "application/x-pickle",
-    ".py": "text/x-python",
-    ".svg": "image/svg+xml",
-    ".toml": "application/toml",
-    ".txt": "text/plain",
-    ".webp": "image/webp",
-    ".yaml": "application/yaml",
-    ".yml": "application/yaml",
-}
 _TEXT_TYPES: Final = frozenset(
     {
         "application/json",
@@ -65,12 +43,6 @@ class Content:
     def size(self) -> int:
         """In bytes."""
         return len(self.data) if self.data is not None else self.file.stat().st_size  # type: ignore[union-attr]
-
-
-def media_type_of(path: str) -> str:
-    """The media type that the path's suffix stands for."""
-    suffix = os.path.splitext(path)[1].lower()  # noqa: PTH122
-    return _MEDIA_TYPES.get(suffix) or mimetypes.guess_type(path)[0] or "application/octet-stream"
 
 
 def checked_path(path: object) -> str:
