@@ -221,6 +221,44 @@ def test_missing_page_says_where_to_go(client: FlaskClient) -> None:
     answer = client.get("/runs/gone/index.html", headers={"Accept": "text/html"})
     assert answer.status_code == 404
     assert "no page /runs/gone/index.html" in answer.text
+    assert '<a href="/">All runs</a>' in answer.text
+
+
+def test_missing_file_is_told_in_plain_text(client: FlaskClient) -> None:
+    """What asks for no page gets none: a script, curl, an image."""
+    answer = client.get("/data/gone.json", headers={"Accept": "*/*"})
+    assert answer.status_code == 404
+    assert answer.content_type == "text/plain; charset=utf-8"
+    assert "no page /data/gone.json" in answer.text
+
+
+def test_missing_page_shows_a_hostile_address_as_text(client: FlaskClient) -> None:
+    """What stands in the address is not markup."""
+    answer = client.get("/<img src=x onerror=alert(1)>", headers={"Accept": "text/html"})
+    assert answer.status_code == 404
+    assert "<img" not in answer.text
+
+
+@pytest.mark.parametrize("page", ["index.html", "", "tasks/00f067aa0ba902b7/index.html"])
+def test_run_to_come_is_waited_for(client: FlaskClient, page: str) -> None:
+    """The link that a runner prints at its start is a page that waits, a 404 until the run is built."""
+    run = "4bf92f3577b34da6a3ce929d0e0e4736"
+    answer = client.get(f"/runs/{run}/{page}", headers={"Accept": "text/html"})
+    assert answer.status_code == 404
+    assert answer.headers["Cache-Control"] == "no-store"
+    assert "This run is not here yet" in answer.text
+    assert run in answer.text
+    assert '<a href="/">All runs</a>' in answer.text
+
+
+def test_missing_page_of_a_run_leads_to_the_run(client: FlaskClient, site: Path) -> None:
+    """A page that a run does not have leads back to the run."""
+    run = "4bf92f3577b34da6a3ce929d0e0e4736"
+    (site / "runs" / run).mkdir()
+    (site / "runs" / run / "index.html").write_text(PAGE)
+    answer = client.get(f"/runs/{run}/tasks/gone/index.html", headers={"Accept": "text/html"})
+    assert answer.status_code == 404
+    assert f'href="/runs/{run}/index.html"' in answer.text
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")

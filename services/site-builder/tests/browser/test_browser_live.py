@@ -52,7 +52,7 @@ class Live:
 @pytest.fixture
 def live(tmp_path: Path, faults: Faults) -> Iterator[Live]:
     """A watching builder and a viewer, before the first run."""
-    faults.expect("503 (SERVICE UNAVAILABLE)")  # the page that waits for the first build
+    faults.expect("503 (SERVICE UNAVAILABLE)", "404 (NOT FOUND)")  # the pages that wait
     for name in ("runs", "journals"):
         (tmp_path / name).mkdir()
     command = [BUILDER, "build", "--runs", "runs", "--out", "site", "--watch", "--quiet"]
@@ -84,6 +84,7 @@ def test_run_shows_its_progress_without_a_reload(live: Live, page: Page) -> None
     page.wait_for_url(live.url)  # may be the page that waits for the first build
     expect(page.locator(f"tr[data-id='{live.run.id}']")).to_contain_text("running")
     page.goto(live.page)
+    expect(page.locator("#head")).to_be_visible()
     stamp(page)
     row = page.locator(f"#t-{live.task.id}")
     expect(row).to_contain_text("running")
@@ -121,7 +122,7 @@ def test_reader_is_not_disturbed_by_updates(live: Live, page: Page) -> None:
     for number in range(60):
         live.attempt.line(5 + number / 100, f"line {number}")
     live.write()
-    page.goto(live.page)
+    page.goto(live.page)  # may be the page that waits for the run
     expect(page.locator(f"#t-{live.task.id}")).to_be_visible()
     stamp(page)
     page.locator("#context details summary").click()
@@ -163,6 +164,18 @@ def test_first_page_waits_and_turns_into_the_site(
         subprocess.run(command, cwd=tmp_path, env=environment(), check=True, timeout=120)
         expect(page.locator("main#main h1")).to_be_visible(timeout=30_000)
         page.close()
+
+
+def test_link_to_a_run_that_begins_turns_into_the_run(live: Live, page: Page) -> None:
+    """The link that a runner prints before the first build has the run waits for it, and shows it."""
+    page.goto(live.url)
+    expect(page.locator("main#main h1")).to_be_visible(timeout=60_000)
+    answer = page.goto(live.task_page)
+    assert answer
+    assert answer.status == 404
+    expect(page.locator("h1")).to_have_text("This run is not here yet")
+    live.write()
+    expect(page.locator("#head h1")).to_contain_text(live.task.name, timeout=60_000)
 
 
 def drop(page: Page, name: str, content: bytes) -> None:

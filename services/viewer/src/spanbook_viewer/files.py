@@ -1,7 +1,6 @@
 """The site's files: media types, ETags, ranges; no listing, and no way out of the folder."""
 
 import re
-from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -35,8 +34,8 @@ def find(site: Path, path: str) -> Path | None:
         return None
 
 
-def files_blueprint(site: Path, waiting: Callable[[], Response]) -> Blueprint:
-    """The blueprint that serves ``site``; ``waiting`` answers for pages before the first build."""
+def files_blueprint(site: Path) -> Blueprint:
+    """The blueprint that serves ``site``."""
     blueprint = Blueprint("site", __name__)
 
     @blueprint.get("/", defaults={"path": ""})
@@ -52,8 +51,6 @@ def files_blueprint(site: Path, waiting: Callable[[], Response]) -> Blueprint:
         elif path.endswith("/"):
             found = None
         if found is None or not found.is_file():
-            if find(site, "index.html") is None and request.accept_mimetypes.accept_html:
-                return waiting()
             abort(404, f"There is no page /{path} in this site. The list of runs is at /.")
         return answer(found, path)
 
