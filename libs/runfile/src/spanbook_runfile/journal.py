@@ -31,8 +31,13 @@ class Signal(IntEnum):
 
 def frame(signal: Signal, payload: bytes) -> bytes:
     """One frame, to be appended to a journal."""
+    return frame_head(signal, payload) + payload
+
+
+def frame_head(signal: Signal, payload: bytes) -> bytes:
+    """What stands before the payload in its frame."""
     head = _HEAD.pack(signal, len(payload))
-    return b"".join((head, _CRC.pack(zlib.crc32(payload, zlib.crc32(head))), payload))
+    return head + _CRC.pack(zlib.crc32(payload, zlib.crc32(head)))
 
 
 def read_frames(

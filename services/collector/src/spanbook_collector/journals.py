@@ -8,13 +8,14 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from spanbook_runfile.journal import MAGIC, Signal, frame
+from spanbook_runfile.journal import MAGIC, Signal, frame_head
 
 from spanbook_collector.disk import Disk
 
 log = logging.getLogger(__name__)
 SYNC_THREADS = 8
 REMEMBERED_FRAMES = 1024  # a retry comes soon after the first try, or not at all
+Frame = tuple[bytes, bytes]  # head and payload, apart: payloads are large, and not copied
 
 
 class Journal:
@@ -37,7 +38,7 @@ class Journal:
         """Take note that the file is there, with so many durable bytes."""
         self.length = self._end = length
 
-    def append(self, frames: Iterable[bytes]) -> bool:
+    def append(self, frames: Iterable[Frame]) -> bool:
         """Write frames that are not here yet, not yet durable; whether any was written.
 
         Raises:
@@ -49,12 +50,12 @@ class Journal:
             self._handle = self._disk.open(self.path)
         out = [] if self._end else [MAGIC]
         end = self._end or len(MAGIC)
-        for each in frames:
-            if self._holds(each):
+        for head, payload in frames:
+            if self._holds(head, payload):
                 continue
-            self.remember(each[:9], end)
-            out.append(each)
-            end += len(each)
+            self.remember(head, end)
+            out += (head, payload)
+            end += len(head) + len(payload)
         if end == (self._end or len(MAGIC)):
             return False
         self._disk.write(self._handle, out, self._end)
@@ -67,11 +68,14 @@ class Journal:
         if len(self._frames) > REMEMBERED_FRAMES:
             self._frames.popitem(last=False)
 
-    def _holds(self, data: bytes) -> bool:
-        offset = self._frames.get(data[:9])
-        if offset is None or self._handle is None or offset + len(data) > self._end:
+    def _holds(self, head: bytes, payload: bytes) -> bool:
+        offset = self._frames.get(head)
+        if offset is None or self._handle is None:
             return False
-        return self._disk.read(self._handle, len(data), offset) == data
+        offset += len(head)
+        if offset + len(payload) > self._end:
+            return False
+        return self._disk.read(self._handle, len(payload), offset) == payload
 
     def sync(self) -> None:
         """Make what was written durable.
@@ -170,10 +174,11 @@ class Committer:
 
     def _round(self, batch: list[_Waiting]) -> dict[Journal, OSError]:
         """Write and sync one batch, in the writer's thread; the journals that failed, and why."""
-        frames: dict[Journal, list[bytes]] = {}
+        frames: dict[Journal, list[Frame]] = {}
         for waiting in batch:
             for journal, signal, payload in waiting.parts:
-                frames.setdefault(journal, []).append(frame(signal, payload))
+                entry = (frame_head(signal, payload), payload)
+                frames.setdefault(journal, []).append(entry)
         failed: dict[Journal, OSError] = {}
         dirty = []
         for journal, new in frames.items():
