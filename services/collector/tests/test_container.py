@@ -1,45 +1,16 @@
 """The real image, as compose runs it: read-only, without rights, as any user."""
 
 import json
-import os
-import subprocess
 import urllib.request
-from pathlib import Path
 
 import pytest
-
-ROOT = Path(__file__).parents[3]
-IMAGE = "spanbook-collector:test"
-
-
-@pytest.fixture(scope="module")
-def image() -> str:
-    """The image, built from this tree."""
-    docker = pytest.importorskip("docker")
-    try:
-        docker.from_env().ping()
-    except docker.errors.DockerException as error:
-        if os.environ.get("SPANBOOK_REQUIRE_DOCKER"):
-            pytest.fail(f"Container tests are required, and no Docker engine answers: {error}")
-        pytest.skip("No Docker engine answers: start one to run the container tests")
-    command = [
-        "docker",
-        "build",
-        "--quiet",
-        "-f",
-        "services/collector/Dockerfile",
-        "-t",
-        IMAGE,
-        ".",
-    ]
-    subprocess.run(command, cwd=ROOT, check=True, timeout=600)
-    return IMAGE
+from support.images import RIGHTS, build_image
 
 
 @pytest.mark.docker
 @pytest.mark.slow
 @pytest.mark.parametrize("user", ["1000:1000", "12345:23456"])
-def test_the_image_works_read_only_and_as_any_user(image, user, tmp_path, until, otlp) -> None:
+def test_the_image_works_read_only_and_as_any_user(user, tmp_path, until, otlp) -> None:
     """Healthy, seals a run that is owned by the user, stops with 0 on SIGTERM."""
     from testcontainers.core.container import DockerContainer
 
@@ -47,13 +18,11 @@ def test_the_image_works_read_only_and_as_any_user(image, user, tmp_path, until,
     outputs.mkdir()
     outputs.chmod(0o777)
     container = (
-        DockerContainer(image)
+        DockerContainer(build_image("collector"))
         .with_command("--host 0.0.0.0")
         .with_exposed_ports(4318)
         .with_volume_mapping(str(outputs), "/pipeline-outputs", "rw")
-        .with_kwargs(
-            read_only=True, user=user, cap_drop=["ALL"], security_opt=["no-new-privileges:true"]
-        )
+        .with_kwargs(user=user, **RIGHTS)
     )
     with container:
         wrapped = container.get_wrapped_container()

@@ -1,7 +1,6 @@
 """The real image, as compose runs it: read-only, without rights, as any user."""
 
 import json
-import subprocess
 import time
 import urllib.error
 import urllib.request
@@ -11,9 +10,7 @@ from pathlib import Path
 import pytest
 from spanbook_runfile import parse_run
 from spanbook_runfile.samples import sealed
-
-ROOT = Path(__file__).parents[3]
-IMAGE = "spanbook-viewer:test"
+from support.images import RIGHTS, build_image
 
 
 def until(done: Callable[[], bool], seconds: float) -> None:
@@ -24,30 +21,21 @@ def until(done: Callable[[], bool], seconds: float) -> None:
         time.sleep(0.2)
 
 
-@pytest.fixture(scope="module")
-def image() -> str:
-    """The image, built from this tree."""
-    build = ["docker", "build", "--quiet", "-f", "services/viewer/Dockerfile", "-t", IMAGE, "."]
-    subprocess.run(build, cwd=ROOT, check=True, timeout=600)
-    return IMAGE
-
-
 @pytest.mark.docker
 @pytest.mark.slow
 @pytest.mark.parametrize("user", ["1000:1000", "12345:23456"])
-def test_image_works_read_only_and_as_any_user(image: str, user: str, tmp_path: Path) -> None:
+def test_image_works_read_only_and_as_any_user(user: str, tmp_path: Path) -> None:
     """Healthy before the first site, serves it when it comes, imports, stops with 0."""
     from testcontainers.core.container import DockerContainer
 
     outputs = tmp_path / "outputs"
     (outputs / "runs").mkdir(parents=True)
     (outputs / "runs").chmod(0o777)
-    rights = {"cap_drop": ["ALL"], "security_opt": ["no-new-privileges:true"]}
     container = (
-        DockerContainer(image)
+        DockerContainer(build_image("viewer"))
         .with_exposed_ports(8080)
         .with_volume_mapping(str(outputs), "/pipeline-outputs", "rw")
-        .with_kwargs(read_only=True, user=user, **rights)
+        .with_kwargs(user=user, **RIGHTS)
     )
     with container:
         wrapped = container.get_wrapped_container()
