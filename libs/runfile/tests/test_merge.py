@@ -247,6 +247,48 @@ def test_seal_several(journal: Path, tmp_path: Path) -> None:
     assert whole.seal.duplicates > 0
 
 
+def _records(*sizes: int) -> list[tuple[Signal, bytes]]:
+    """A request for each two records, of bodies of so many bytes."""
+    owner, rng, frames = encode.resource({}), random.Random(3), []
+    for first in range(0, len(sizes), 2):
+        records = [
+            encode.log_record(
+                run_id=RUN,
+                span_id="0" * 15 + "1",
+                record_id=f"r-{len(sizes) - number}",
+                time=(number * 7) % 5,
+                body=rng.randbytes(sizes[number]),
+                attrs={names.ARTIFACT_PATH: "é", names.CHUNK_INDEX: number},
+            )
+            for number in range(first, min(first + 2, len(sizes)))
+        ]
+        records[0].flags = 1
+        request = encode.logs_request(owner, records).SerializeToString()
+        frames.append((Signal.LOGS, request))
+    return frames
+
+
+def test_large_bodies(tmp_path: Path) -> None:
+    """Bytes that stay in their journals till the end are the same as in a merge in memory."""
+    frames = _records(0, 1 << 20, 40_000, 5, 7 << 20, 100, 1 << 15, (3 << 20) + 1, 65_537)
+    paths = [tmp_path / "a.journal", tmp_path / "b.journal"]
+    for path, some in zip(paths, (frames[:2], frames[1:]), strict=True):
+        path.write_bytes(MAGIC + b"".join(frame(*one) for one in some))
+    sealed = seal_journal(paths, tmp_path, RUN, SealReason.IMPORT, THEN).read_bytes()
+    whole = merged(frames).partition(b',"spanbook":')[0]
+    assert sealed.partition(b',"spanbook":')[0] == whole
+
+
+def test_a_journal_that_shrinks(tmp_path: Path) -> None:
+    """Where a journal loses bytes in the course of a seal, that is an error, and no run file."""
+    path = tmp_path / "x.journal"
+    path.write_bytes(MAGIC + b"".join(frame(*one) for one in _records(100_000, 100_000)))
+    merge = Merge.of_journal(path, RUN)
+    path.write_bytes(path.read_bytes()[:150_000])
+    with pytest.raises(OSError, match="has no"):
+        merge.seal(SealReason.IDLE)
+
+
 @settings(max_examples=60, deadline=None)
 @given(st.data())
 def test_torn(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:

@@ -5,13 +5,10 @@ scratch file as it comes, with an index entry of some hundred bytes in memory; t
 copied from there in order.
 """
 
-import errno
-import functools
 import hashlib
-import os
 import struct
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from io import BytesIO
 from pathlib import Path
@@ -22,11 +19,13 @@ from google.protobuf.message import DecodeError
 from opentelemetry.proto.metrics.v1.metrics_pb2 import Metric
 
 from spanbook_runfile import names, otlpjson
+from spanbook_runfile.digest import SEALED
 from spanbook_runfile.disk import sync_folder, write_aside, write_run_file
 from spanbook_runfile.journal import Signal, read_frames
 from spanbook_runfile.model import Counts
 from spanbook_runfile.names import SealReason, SpanType
 from spanbook_runfile.paths import RUN_ID
+from spanbook_runfile.scratch import Hole, Reading, Scratch
 from spanbook_runfile.wire import REQUESTS
 
 Object = dict[str, Any]
@@ -38,8 +37,7 @@ _SECTIONS = {
 _TIME = struct.Struct(">Q")
 _PLACE = struct.Struct(">QQ")  # offset and length in the scratch file
 _BLOCK = 1 << 20  # bytes copied, hashed and written at once
-_PAGE = 1 << 16  # bytes of the scratch file that are read for the sake of one item
-_PAGES = 256
+_LARGE = 1 << 15  # bytes of a body that stay in the journal until the run file is written
 # A record id's attribute, up to its value: key (tag, length, content), then the value's tag.
 _RECORD_ID = b"\x0a" + bytes((len(names.RECORD_ID),)) + names.RECORD_ID.encode() + b"\x12"
 _NO_ID = {b"\x00", b"\x02\x0a\x00"}
@@ -51,6 +49,13 @@ Under: TypeAlias = tuple[bytes, str]
 
 Item: TypeAlias = tuple[bytes, bytes, bytes]
 """A data point's metric up to its points, else nothing; the place in the order; the JSON."""
+
+
+class Holed(bytes):
+    """JSON of an item without the bytes of its body, which come in at ``at``."""
+
+    at: int
+    hole: Hole
 
 
 class Merge:
@@ -71,8 +76,7 @@ class Merge:
         self._trace_id = bytes.fromhex(run_id)
         self._seen: set[object] = set()
         self._counts = dict.fromkeys(Signal, 0)
-        self._scratch = BytesIO() if scratch is None else scratch
-        self._size = 0
+        self._scratch = Scratch(scratch)
         self._places: dict[Signal, dict[Under, dict[Under, dict[bytes, list[bytes]]]]]
         self._places = {signal: {} for signal in Signal}
         self._is_stray: dict[bytes, bool] = {}
@@ -92,24 +96,26 @@ class Merge:
             OSError: it cannot be read, or the scratch file not be written.
         """
         with path.open("rb") as stream:
-            for signal, payload, _ in read_frames(stream):
+            for signal, payload, behind in read_frames(stream):
                 try:
-                    self.add(signal, payload)
+                    self.add(signal, payload, Hole(path, behind - len(payload), len(payload)))
                 except DecodeError:
                     self.unreadable += 1
 
-    def add(self, signal: Signal, payload: bytes) -> None:
-        """Add one serialized export request.
+    def add(self, signal: Signal, payload: bytes, place: Hole | None = None) -> None:
+        """Add one serialized export request; ``place`` is where in a journal it can be read again.
 
         Raises:
             google.protobuf.message.DecodeError: the payload is no such request.
         """
         texts: list[bytes] = []
-        offset = self._size
-        for owner, group, items in self.new_items(signal, payload):
+        offset = self._scratch.size
+        for owner, group, items in self.new_items(signal, payload, place):
             heads: dict[bytes, list[bytes]] = {}
             for head, key, text in items:
                 size = len(text) + 1
+                if isinstance(text, Holed):
+                    self._scratch.leave(offset + 1 + text.at, text.hole)
                 entry = key + _PLACE.pack(offset, size)
                 if head in heads:
                     heads[head].append(entry)
@@ -121,13 +127,14 @@ class Merge:
                 index = self._places[signal].setdefault(owner, {}).setdefault(group, {})
                 for head, entries in heads.items():
                     index.setdefault(head, []).extend(entries)
-        self._scratch.writelines(texts)
-        self._size = offset
+        self._scratch.write(texts)
 
     def new_items(
-        self, signal: Signal, payload: bytes
+        self, signal: Signal, payload: bytes, place: Hole | None = None
     ) -> Iterator[tuple[Under, Under, Iterator[Item]]]:
         """What a request holds that was not here yet, by resource and scope.
+
+        With a ``place`` the JSON of a log record with a large body is :class:`Holed`.
 
         Raises:
             google.protobuf.message.DecodeError: the payload is no such request.
@@ -139,7 +146,7 @@ class Merge:
                 if signal is Signal.TRACES:
                     yield resource, scope, self._spans(group.items)
                 elif signal is Signal.LOGS:
-                    yield resource, scope, self._records(resource, group.items, payload)
+                    yield resource, scope, self._records(resource, group.items, payload, place)
                 else:
                     yield resource, scope, self._points(resource, scope, group.items)
 
@@ -176,7 +183,9 @@ class Merge:
             keys = (names.DECLARED_SPANS, names.DECLARED_LOG_RECORDS, names.DECLARED_METRIC_POINTS)
             self.declared = Counts(*(int(values.get(k, {}).get("intValue", 0)) for k in keys))
 
-    def _records(self, owner: Under, records: Iterable[Any], payload: bytes) -> Iterator[Item]:
+    def _records(
+        self, owner: Under, records: Iterable[Any], payload: bytes, place: Hole | None
+    ) -> Iterator[Item]:
         digest = b""
         for number, record in enumerate(records):
             if record.trace_id != self._trace_id and (record.trace_id or self._strays(owner[0])):
@@ -192,7 +201,8 @@ class Merge:
             if self._new(identity):
                 self._counts[Signal.LOGS] += 1
                 time = record.time_unix_nano or record.observed_time_unix_nano
-                yield b"", _TIME.pack(time) + identity, otlpjson.log_record(record)
+                text = place and _holed(record, payload, place)
+                yield b"", _TIME.pack(time) + identity, text or otlpjson.log_record(record)
 
     def _points(self, owner: Under, group: Under, metrics: Iterable[bytes]) -> Iterator[Item]:
         for raw in metrics:
@@ -223,7 +233,7 @@ class Merge:
 
     # -- in order ---------------------------------------------------------------------------
 
-    def _pieces(self, read: Callable[[int, int], bytes]) -> Iterator[bytes]:
+    def _pieces(self, scratch: Reading) -> Iterator[bytes]:
         """The run file's text up to the ``spanbook`` member, in pieces."""
         start = b"{"
         for signal, (section, groups, items) in _SECTIONS.items():
@@ -237,16 +247,14 @@ class Merge:
                 for (scope, scope_schema), heads in sorted(scopes.items()):
                     told = otlpjson.scope(scope)
                     yield b'%b{"scope":%b,"%b":[' % (between, told, items)
-                    yield from self._items(heads, read)
+                    yield from self._items(heads, scratch)
                     yield b"]" + _schema(scope_schema) + b"}"
                     between = b","
                 yield b"]" + _schema(schema_url) + b"}"
             yield b"]"
 
     @staticmethod
-    def _items(
-        heads: dict[bytes, list[bytes]], read: Callable[[int, int], bytes]
-    ) -> Iterator[bytes]:
+    def _items(heads: dict[bytes, list[bytes]], scratch: Reading) -> Iterator[bytes]:
         between = b""
         for head, index in sorted(heads.items()):
             yield between + head
@@ -260,9 +268,9 @@ class Merge:
                 elif offset == end and end - begin < _BLOCK:
                     end += length
                 else:
-                    yield read(begin, end)
+                    yield from scratch.pieces(begin, end)
                     begin, end = offset, offset + length
-            yield read(begin, end)
+            yield from scratch.pieces(begin, end)
             if head:
                 yield otlpjson.METRIC_TAIL
             between = b","
@@ -271,49 +279,17 @@ class Merge:
         """The same, small pieces put together."""
         held: list[bytes] = []
         size = 0
-        for piece in self._pieces(self._reader()):
-            if size and size + len(piece) >= _BLOCK:
-                yield b"".join(held)
-                held, size = [], 0
-            if len(piece) >= _BLOCK:
-                yield piece
-            else:
-                held.append(piece)
-                size += len(piece)
+        with self._scratch.reading() as scratch:
+            for piece in self._pieces(scratch):
+                if size and size + len(piece) >= _BLOCK:
+                    yield b"".join(held)
+                    held, size = [], 0
+                if len(piece) >= _BLOCK:
+                    yield piece
+                else:
+                    held.append(piece)
+                    size += len(piece)
         yield b"".join(held)
-
-    def _reader(self) -> Callable[[int, int], bytes]:
-        """Gives the scratch file's bytes from one offset to another.
-
-        By reads, not through a memory map: those pages would count as ours, and an error of the
-        disk would end the process.
-        """
-        if isinstance(self._scratch, BytesIO):
-            content = self._scratch.getvalue()
-            return lambda begin, end: content[begin:end]
-        self._scratch.flush()
-        handle = self._scratch.fileno()
-
-        def read(begin: int, end: int) -> bytes:
-            content = os.pread(handle, end - begin, begin)
-            if len(content) != end - begin:
-                raise OSError(errno.EIO, f"the scratch file has no {end - begin} bytes at {begin}")
-            return content
-
-        @functools.lru_cache(
-            _PAGES
-        )  # spans come by their end and go by their start: nearly in order
-        def page(number: int) -> bytes:
-            return os.pread(handle, _PAGE, number * _PAGE)
-
-        def read_cached(begin: int, end: int) -> bytes:
-            number, at = divmod(begin, _PAGE)
-            if end - begin > _PAGE - at:
-                return read(begin, end)
-            content = page(number)[at : at + end - begin]
-            return content if len(content) == end - begin else read(begin, end)
-
-        return read_cached
 
     def sections(self) -> Object:
         """The three OTLP sections, as one object, in their fixed order."""
@@ -339,13 +315,27 @@ class Merge:
         }
         if self.unreadable:
             note["unreadable"] = self.unreadable
-        stream.write(b',"spanbook":' + orjson.dumps(note) + b"}\n")
+        stream.write(SEALED + orjson.dumps(note) + b"}\n")
 
     def seal(self, reason: SealReason, now: datetime | None = None) -> bytes:
         """The run file's bytes."""
         stream = BytesIO()
         self.write(stream, reason, now)
         return stream.getvalue()
+
+
+def _holed(record: Any, payload: bytes, place: Hole) -> Holed | None:
+    """A log record without its body, if that is large, bytes, and found in the payload."""
+    raw = b"".join(record.body)
+    begin = otlpjson.bytes_at(raw) if len(raw) >= _LARGE else 0
+    found = payload.find(raw[:256]) if begin else -1
+    if found < 0 or not payload.startswith(raw, found):
+        return None
+    before, behind = otlpjson.log_record_around(record)
+    text = Holed(before + behind)
+    text.at = len(before)
+    text.hole = Hole(place.journal, place.offset + found + begin, len(raw) - begin)
+    return text
 
 
 def _schema(url: str) -> bytes:

@@ -86,7 +86,7 @@ def _content(raw: bytes) -> int:
 
 def _body(raw: bytes) -> tuple[bytes, ...]:
     """The bytes of an AnyValue as JSON, in parts: an artifact's chunk is not copied once more."""
-    if raw[:1] == b"\x3a" and (at := _content(raw)):
+    if at := bytes_at(raw):
         return b'{"bytesValue":"', pybase64.b64encode(memoryview(raw)[at:]), b'"}'
     return (_value(raw),)
 
@@ -242,6 +242,24 @@ def _dropped(message: Any) -> bytes:
 
 def log_record(message: Any) -> bytes:
     """A log record."""
+    before, behind = _around_body(message)
+    if body := message.body:
+        return b"".join((*before, b',"body":', *_body(b"".join(body)), *behind))
+    return b"".join((*before, *behind))
+
+
+def log_record_around(message: Any) -> tuple[bytes, bytes]:
+    """A log record whose body is bytes: the JSON before and behind those, which are base64."""
+    before, behind = _around_body(message)
+    return b"".join((*before, b',"body":{"bytesValue":"')), b"".join((b'"}', *behind))
+
+
+def bytes_at(raw: bytes) -> int:
+    """Where the content begins in the bytes of an AnyValue of bytes; 0 where it is none."""
+    return _content(raw) if raw[:1] == b"\x3a" else 0
+
+
+def _around_body(message: Any) -> tuple[list[bytes], list[bytes]]:
     parts = [
         b'{"timeUnixNano":"%d","observedTimeUnixNano":"%d"'
         % (message.time_unix_nano, message.observed_time_unix_nano)
@@ -258,14 +276,13 @@ def log_record(message: Any) -> bytes:
         parts.append(b',"spanId":"%b"' % binascii.hexlify(span_id))
     if attributes := message.attributes:
         parts.append(b',"attributes":[%b]' % b",".join(map(_attribute, attributes)))
-    if body := message.body:
-        parts += (b',"body":', *_body(b"".join(body)))
+    behind = []
     if flags := message.flags:
-        parts.append(b',"flags":%d' % flags)
+        behind.append(b',"flags":%d' % flags)
     if count := message.dropped_attributes_count:
-        parts.append(b',"droppedAttributesCount":%d' % count)
-    parts.append(b"}")
-    return b"".join(parts)
+        behind.append(b',"droppedAttributesCount":%d' % count)
+    behind.append(b"}")
+    return parts, behind
 
 
 def resource(raw: bytes) -> bytes:
@@ -344,4 +361,14 @@ def data_point(message: Any) -> bytes:
     return b"".join(parts)
 
 
-__all__ = ["METRIC_TAIL", "data_point", "log_record", "metric_head", "resource", "scope", "span"]
+__all__ = [
+    "METRIC_TAIL",
+    "bytes_at",
+    "data_point",
+    "log_record",
+    "log_record_around",
+    "metric_head",
+    "resource",
+    "scope",
+    "span",
+]

@@ -1,7 +1,6 @@
 """A run file without the bytes of its artifacts: what a site keeps of a run that is too old for them."""
 
 import gzip
-import hashlib
 import io
 import zlib
 from typing import Any, NamedTuple
@@ -10,10 +9,10 @@ import orjson
 
 from spanbook_runfile import names
 from spanbook_runfile.decode import load
+from spanbook_runfile.digest import SEALED, digest_of, is_whole
 from spanbook_runfile.errors import NotARunFileError, TooLargeError
 
 SUFFIX = ".trimmed.json.gz"
-SEALED = b',"spanbook":'  # what stands before it is what the digest covers
 
 
 class Original(NamedTuple):
@@ -66,16 +65,6 @@ def unpack(packed: bytes, most: int, *, name: str = "the input") -> bytes:
     return content
 
 
-def is_whole(content: bytes) -> bool:
-    """Whether a sealed file's digest holds, so that nothing before the seal was changed."""
-    body, found, note = content.rpartition(SEALED)
-    try:
-        declared = orjson.loads(note.rstrip()[:-1])["digest"] if found else None
-    except (ValueError, KeyError, TypeError):
-        return False
-    return bool(declared == digest_of(body))
-
-
 def original_of(content: bytes) -> Original | None:
     """What a trimmed file says of the file it was made from; None for one that is whole."""
     try:
@@ -83,11 +72,6 @@ def original_of(content: bytes) -> Original | None:
         return Original(str(note["trimmed"]["digest"]), int(note["trimmed"]["size"]))
     except (ValueError, KeyError, TypeError):
         return None
-
-
-def digest_of(content: bytes) -> str:
-    """``sha256:`` and the hex digest."""
-    return "sha256:" + hashlib.sha256(content).hexdigest()
 
 
 def _lists(value: object) -> list[dict[str, Any]]:

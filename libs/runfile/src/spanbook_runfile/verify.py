@@ -1,6 +1,5 @@
 """Whether a run file is what it says: unchanged since its seal, complete, and well-formed."""
 
-import hashlib
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,6 +7,7 @@ from typing import Any, NamedTuple
 
 from spanbook_runfile import names
 from spanbook_runfile.decode import load, parse_run
+from spanbook_runfile.digest import SEALED, digest_of
 from spanbook_runfile.export import SECTIONS
 from spanbook_runfile.journal import Signal
 from spanbook_runfile.model import Run
@@ -46,8 +46,7 @@ def _seal(content: bytes, whole: Object, path: Path) -> Iterator[Finding]:
     if not isinstance(note, dict):
         yield Finding(False, "It has no 'spanbook' member: the collector did not seal it.")
         return
-    body, _, _ = content.rpartition(b',"spanbook":')
-    digest = "sha256:" + hashlib.sha256(body).hexdigest()
+    digest = digest_of(content.rpartition(SEALED)[0])
     if note.get("digest") == digest:
         yield Finding(True, f"The digest is right: {digest}.")
     else:

@@ -16,6 +16,7 @@ import threading
 import time
 from pathlib import Path
 
+from spanbook_runfile.digest import declared
 from spanbook_runfile.merge import seal_journal
 from spanbook_runfile.names import SealReason
 
@@ -43,11 +44,7 @@ def _digest(path: Path) -> str | None:
     """The digest that a run file says it has; None where it does not say."""
     with path.open("rb") as stream:
         stream.seek(max(0, path.stat().st_size - _NOTE_MOST))
-        _, found, note = stream.read().rpartition(b',"spanbook":')
-    try:
-        return str(json.loads(note[: note.rindex(b"}")])["digest"]) if found else None
-    except (ValueError, KeyError, TypeError):
-        return None
+        return declared(stream.read())
 
 
 def answer(request: dict[str, str]) -> dict[str, object]:

@@ -6,7 +6,6 @@ digest that its seal says.
 """
 
 import contextlib
-import hashlib
 import io
 import os
 import zipfile
@@ -17,13 +16,13 @@ from pathlib import Path
 
 from flask import Blueprint, Response, jsonify, request
 from spanbook_runfile import NotARunFileError, Run, parse_run
+from spanbook_runfile.digest import is_whole
 from spanbook_runfile.paths import RUN_ID
 
 from spanbook_viewer.errors import ImportRefusedError
 from spanbook_viewer.guard import same_origin
 
 MAX_MEMBERS = 2_000  # of a zip
-_NOTE = b',"spanbook":'  # what the digest covers ends here
 _BOM = b"\xef\xbb\xbf"
 
 
@@ -150,8 +149,7 @@ def check(content: bytes, name: str) -> Run:
         )
     if not RUN_ID.fullmatch(run.id) or not int(run.id, 16):
         raise ImportRefusedError(f"{name} bears no run id of its own.")
-    body = content[: content.rfind(_NOTE)]
-    if run.seal.digest != "sha256:" + hashlib.sha256(body).hexdigest():
+    if not is_whole(content):
         raise ImportRefusedError(
             f"{name} was changed after it was sealed: its bytes do not have the digest that its "
             "seal says. Take the file from where it was made."
