@@ -54,7 +54,7 @@ def test_image_watches_read_only_and_as_any_user(user: str, outputs: Path) -> No
         page = outputs / "site" / "runs" / run.id / "index.html"
         assert run.pipeline in until_there(page)
         assert page.stat().st_uid == int(user.partition(":")[0])
-        for built_in in ("static/uplot", "mlflow/index.html"):
+        for built_in in ("uPlot.iife.min.js", "mlflow/index.html"):
             assert list(outputs.glob(f"site/**/{built_in}*")), f"the image lacks {built_in}"
         wrapped.stop(timeout=25)
         wrapped.reload()
