@@ -179,6 +179,51 @@ class Decoder:
             **recorded,
         )
 
+    # -- one span of a run that goes on, for those who cannot wait for all of it ------------
+
+    def logged(self, span_id: str) -> Gathered:
+        """What was logged on one span so far."""
+        return self._logs.setdefault(span_id, Gathered())
+
+    def attempt(self, span_id: str) -> tuple[str, Attempt] | None:
+        """An attempt, without the runs within it, and its task's id; None where it is none."""
+        span = self._spans.get(span_id)
+        if span is not None and span.type == SpanType.ATTEMPT:
+            return span.parent, self._attempt(span_id, span, span.attrs, span.start, ())
+        if span_id not in self._started:
+            return None
+        time, attrs = self._started[span_id]
+        owner = text_of(attrs.get(names.TASK_RUN_ID))
+        return owner, self._attempt(span_id, None, attrs, time, ())
+
+    def child(self, span_id: str) -> Child | None:
+        """A run within an attempt; None where it is none."""
+        parent = text_of(self._children.get(span_id, {}).get(names.CHILD_PARENT))
+        return self._child(span_id, parent) if parent else None
+
+    def told(self, span_id: str) -> Mapping[str, Json]:
+        """What the ``spanbook.child`` records say of a child, or of an attempt."""
+        return self._children.get(span_id, {})
+
+    def declared(self, task_id: str) -> Mapping[str, Json]:
+        """What a task's declaration says."""
+        return self._declared.get(task_id, {})
+
+    def task_name(self, task_id: str) -> str:
+        """A declared task's name."""
+        return text_of(self.declared(task_id).get(names.TASK_NAME))
+
+    @property
+    def attempt_ids(self) -> list[str]:
+        """The attempts that have begun."""
+        ended = (s.id for s in self._spans.values() if s.type == SpanType.ATTEMPT)
+        return list(dict.fromkeys([*self._started, *ended]))
+
+    @property
+    def child_ids(self) -> list[str]:
+        """The runs within attempts."""
+        return [i for i, told in self._children.items() if told.get(names.CHILD_PARENT)]
+
     def _pipeline(self, span: _Span | None) -> str:
         owned = span.attrs.get(names.PIPELINE_NAME) if span else None
         of = self._resource.get

@@ -2,13 +2,14 @@
 
 import asyncio
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from spanbook_runfile.journal import Signal
 
 from spanbook_collector.errors import Busy
 from spanbook_collector.route import Piece, Routed, route
 from spanbook_collector.runs import RunInProgress, Runs, Target
+from spanbook_collector.tally import is_beside
 
 _LOOK_AT_DISK = 1.0  # seconds between looks
 
@@ -45,6 +46,9 @@ class Ingest:
         if self.stopping:
             raise Busy("The collector is stopping; send again when it is back.", retry_after=5)
         routed = route(signal, payload)
+        if is_beside(payload):
+            pieces = (replace(p, facts=replace(p.facts, beside=True)) for p in routed.pieces)
+            routed = Routed(tuple(pieces), routed.rejected)
         self._check_disk()
         outcome = await self._store(routed)
         self.requests[signal] += 1

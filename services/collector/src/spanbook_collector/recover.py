@@ -5,14 +5,14 @@ import os
 from pathlib import Path
 
 from spanbook_runfile.errors import NotARunFileError
-from spanbook_runfile.journal import MAGIC, SUFFIX, frame, read_frames
+from spanbook_runfile.journal import MAGIC, SUFFIX, frame_head, read_frames
 from spanbook_runfile.paths import RUN_ID
 
 from spanbook_collector.errors import CollectorError, Invalid
 from spanbook_collector.journals import Journal
 from spanbook_collector.route import facts_of
 from spanbook_collector.runs import Runs, file_age
-from spanbook_collector.tally import Tally
+from spanbook_collector.tally import Tally, is_beside
 
 log = logging.getLogger(__name__)
 
@@ -65,8 +65,10 @@ def _read(path: Path, runs: Runs) -> tuple[Journal, Tally]:
     try:
         with path.open("rb") as stream:
             for signal, payload, behind in read_frames(stream):
-                journal.remember(frame(signal, payload)[:9], behind - len(payload) - 9)
+                journal.remember(frame_head(signal, payload), behind - len(payload) - 9)
                 end = behind
+                if is_beside(payload):
+                    continue
                 try:
                     tally.add(signal, facts_of(signal, payload))
                 except Invalid as error:  # whole by its checksum: keep it, the seal will tell

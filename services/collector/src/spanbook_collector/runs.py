@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from spanbook_runfile.journal import SUFFIX, Signal
+from spanbook_runfile.mlflow import ALONE
 from spanbook_runfile.names import SealReason
 
 from spanbook_collector.disk import Disk
@@ -49,7 +50,8 @@ class RunInProgress:
             return SealReason.IDLE
         if self.tally.run_span:
             return SealReason.GRACE if now - self.last >= settings.grace else None
-        return SealReason.IDLE if now - self.last >= settings.idle else None
+        idle = settings.mlflow_idle if self.id.startswith(ALONE) else settings.idle
+        return SealReason.IDLE if now - self.last >= idle else None
 
 
 @dataclass(frozen=True, slots=True)

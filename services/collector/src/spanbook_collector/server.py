@@ -24,6 +24,7 @@ from spanbook_collector.journals import Committer
 from spanbook_collector.lock import lock_folder
 from spanbook_collector.receivers import grpc as grpc_receiver
 from spanbook_collector.receivers import http as http_receiver
+from spanbook_collector.receivers import mlflow as mlflow_receiver
 from spanbook_collector.recover import recover
 from spanbook_collector.runs import Runs
 from spanbook_collector.seals import Sealer
@@ -35,6 +36,7 @@ _TICK = 0.25  # seconds between looks for runs to seal
 Routes = Callable[[Settings, Ingest, Budget], Iterable[web.RouteDef]]
 HTTP_ROUTES: tuple[Routes, ...] = (
     http_receiver.routes,
+    mlflow_receiver.routes,
 )  # what else is served on the HTTP port goes here
 
 

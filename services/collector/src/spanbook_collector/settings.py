@@ -24,9 +24,12 @@ class Settings:
     ready_file: Path | None = None
     grace: float = 30.0
     idle: float = 900.0
+    mlflow_idle: float = 86_400.0
+    mlflow_linger: float = 5.0
     drain: float = 10.0
     fsync: str = "always"
     max_message_bytes: int = 20 * MIB
+    max_file_bytes: int = 64 * MIB
     max_inflight_bytes: int = 256 * MIB
     max_connections: int = 2000
     max_runs: int = 1000
@@ -103,6 +106,18 @@ _OPTIONS: tuple[tuple[str, str, Callable[[str], Any], str], ...] = (
         _seconds,
         "seconds without data after which a run without a run span is sealed as it is",
     ),
+    (
+        "--mlflow-idle",
+        "SPANBOOK_MLFLOW_IDLE",
+        _seconds,
+        "the same for a run that MLflow made outside a pipeline, and that its script has not ended",
+    ),
+    (
+        "--mlflow-linger",
+        "SPANBOOK_MLFLOW_LINGER",
+        _seconds,
+        "seconds without data after which an ended one is sealed: what a script logs behind the end",
+    ),
     ("--drain", "SPANBOOK_DRAIN", _seconds, "seconds that a stop waits for requests and seals"),
     (
         "--max-message-bytes",
@@ -110,6 +125,7 @@ _OPTIONS: tuple[tuple[str, str, Callable[[str], Any], str], ...] = (
         _size,
         "largest request, counted after decompression",
     ),
+    ("--max-file-bytes", "SPANBOOK_MAX_FILE_BYTES", _size, "largest file that MLflow logs"),
     (
         "--max-inflight-bytes",
         "SPANBOOK_MAX_INFLIGHT_BYTES",

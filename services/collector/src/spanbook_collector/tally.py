@@ -3,6 +3,7 @@
 from array import array
 from dataclasses import dataclass, field
 
+from spanbook_runfile import names
 from spanbook_runfile.journal import Signal
 from spanbook_runfile.model import Counts
 
@@ -19,6 +20,7 @@ class Facts:
     unkeyed: int = 0
     run_span: bool = False
     declared: Counts | None = None
+    beside: bool = False  # not of what the runner declares, and so not counted
 
     @property
     def items(self) -> int:
@@ -59,6 +61,8 @@ class Tally:
 
     def add(self, signal: Signal, facts: Facts) -> None:
         """Count a payload that is on disk."""
+        if facts.beside:
+            return
         self._by_signal[signal].add(facts)
         self.run_span = self.run_span or facts.run_span
         self.declared = facts.declared or self.declared
@@ -76,6 +80,15 @@ class Tally:
 
     def covers(self, signal: Signal, facts: Facts) -> bool:
         """Whether all of a payload is here already; never so where a record has no id."""
-        if facts.unkeyed:
+        if facts.unkeyed or facts.beside:
             return False
         return set(array("q", facts.keys)) <= set(self._by_signal[signal].keys)
+
+
+_BESIDE = names.BESIDE_SCOPE.encode()
+_BESIDE_SCOPE = bytes((0x0A, len(_BESIDE) + 2, 0x0A, len(_BESIDE))) + _BESIDE
+
+
+def is_beside(payload: bytes) -> bool:
+    """Whether a request's first scope is :data:`~spanbook_runfile.names.BESIDE_SCOPE`."""
+    return _BESIDE_SCOPE in payload[: 1 << 16]

@@ -1,0 +1,219 @@
+"""Logged models (MLflow 3): their description, parameters, tags, metrics and files."""
+
+import json
+import re
+import secrets
+import time
+from collections.abc import Iterator, Mapping
+
+from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
+from spanbook_runfile import names
+from spanbook_runfile.model import LoggedModel
+
+from spanbook_collector.receivers.mlflow import experiments, fields, runs, search, views
+from spanbook_collector.receivers.mlflow.book import Book
+from spanbook_collector.receivers.mlflow.calls import Call, Json, parsed
+from spanbook_collector.receivers.mlflow.errors import MlflowError, missing
+from spanbook_collector.receivers.mlflow.records import MS, Place
+from spanbook_collector.receivers.mlflow.tracking import ref_of
+from spanbook_collector.receivers.mlflow.views import Ref, Told
+
+_ID = re.compile(r"m-([0-9a-f]{32})([0-9a-f]{16})[0-9a-f]{8}")
+_STATUSES = {
+    "LOGGED_MODEL_PENDING": "LOGGED_MODEL_PENDING",
+    "LOGGED_MODEL_READY": "LOGGED_MODEL_READY",
+    "LOGGED_MODEL_UPLOAD_FAILED": "LOGGED_MODEL_UPLOAD_FAILED",
+    1: "LOGGED_MODEL_PENDING",
+    2: "LOGGED_MODEL_READY",
+    3: "LOGGED_MODEL_UPLOAD_FAILED",
+}
+
+
+def _now() -> int:
+    return time.time_ns() // MS
+
+
+async def find(call: Call, model: str) -> tuple[Told, LoggedModel]:
+    """A logged model, and the run that it is of.
+
+    Raises:
+        MlflowError: there is none.
+    """
+    match = _ID.fullmatch(model)
+    if match:
+        told = await call.tracking.told(Ref(*match.groups()))
+        for found in told.logged.models:
+            if found.id == model and not found.deleted:
+                return told, found
+    raise MlflowError(f"Logged model with ID '{model[:100]}' not found.", "RESOURCE_DOES_NOT_EXIST")
+
+
+async def create(call: Call) -> Json:
+    """``POST logged-models``."""
+    body = call.body
+    source = fields.text(body, "source_run_id", "")
+    ref = call.mine(ref_of(source)) if source else call.home
+    if ref is None:
+        raise MlflowError(
+            "A logged model is kept with the run that made it: log it within mlflow.start_run(), or "
+            "give source_run_id."
+        )
+    name = fields.text(body, "name", "") or experiments.random_name()
+    if re.search(r"[/:.%\"']", name) or len(name) > 250:
+        raise MlflowError(
+            f"Invalid model name ({name[:100]}) provided. Model name must be a non-empty string and "
+            "cannot contain the following characters: ('/', ':', '.', '%', '\"', \"'\")"
+        )
+    params, tags = _pairs(body, "params"), _pairs(body, "tags")
+    model = f"m-{ref.run}{ref.span}{secrets.token_hex(4)}"
+
+    def make(book: Book, place: Place) -> Iterator[LogRecord]:
+        taken = {m.folder for m in book.decoder.logged(ref.span).recorded()["models"]}
+        folder, number = name, 1
+        while folder in taken:
+            number += 1
+            folder = f"{name}-{number}"
+        now = _now()
+        yield _record(
+            place,
+            model,
+            {
+                "name": name,
+                "folder": folder,
+                "type": fields.text(body, "model_type", ""),
+                "status": "LOGGED_MODEL_PENDING",
+                "created": now,
+                "updated": now,
+                "params": params,
+                "tags": tags,
+            },
+        )
+
+    await call.tracking.write(ref, make)
+    return await _json(call, model)
+
+
+def _pairs(body: Json, key: str) -> dict[str, str]:
+    check = fields.param if key == "params" else fields.tag
+    return dict(check(item, f"{key}[{n}].") for n, item in enumerate(fields.items(body, key)))
+
+
+def _record(place: Place, model: str, told: Mapping[str, object]) -> LogRecord:
+    return place.record(names.Event.MODEL, dict(told), {names.KEY: model})
+
+
+async def _json(call: Call, model: str) -> Json:
+    return {"model": views.model_json(*await find(call, model))}
+
+
+async def _change(call: Call, told: Mapping[str, object]) -> Json:
+    model = call.path["model"]
+    run, _ = await find(call, model)
+
+    def make(_: Book, place: Place) -> Iterator[LogRecord]:
+        yield _record(place, model, {**told, "updated": _now()})
+
+    await call.tracking.write(call.mine(run.ref), make)
+    return {}
+
+
+async def get(call: Call) -> Json:
+    """``GET logged-models/MODEL``."""
+    return await _json(call, call.path["model"])
+
+
+async def finalize(call: Call) -> Json:
+    """``PATCH logged-models/MODEL``: its status."""
+    status = _STATUSES.get(call.body.get("status", ""))
+    if status is None:
+        raise fields.invalid("status", call.body.get("status"), "it is no status of a logged model")
+    await _change(call, {"status": status})
+    return await _json(call, call.path["model"])
+
+
+async def delete(call: Call) -> Json:
+    """``DELETE logged-models/MODEL``."""
+    return await _change(call, {"deleted": True})
+
+
+async def set_tags(call: Call) -> Json:
+    """``PATCH logged-models/MODEL/tags``."""
+    await _change(call, {"tags": _pairs(call.body, "tags")})
+    return await _json(call, call.path["model"])
+
+
+async def delete_tag(call: Call) -> Json:
+    """``DELETE logged-models/MODEL/tags/KEY``."""
+    _, found = await find(call, call.path["model"])
+    if call.path["key"] not in found.tags:
+        raise missing("Tag", call.path["key"])
+    return await _change(call, {"tags": {call.path["key"]: None}})
+
+
+async def log_params(call: Call) -> Json:
+    """``POST logged-models/MODEL/params``."""
+    return await _change(call, {"params": _pairs(call.body, "params")})
+
+
+async def search_models(call: Call) -> Json:
+    """``POST logged-models/search``."""
+    body = call.body
+    found = [
+        (told, model)
+        for told in await experiments.runs_of(call, fields.texts(body, "experiment_ids"))
+        for model in told.logged.models
+        if not model.deleted
+    ]
+    asked = search.models(fields.text(body, "filter", ""), fields.items(body, "order_by"))
+    found = asked(found)
+    most = fields.whole(body, "max_results", 100) or 100
+    begin = search.offset(fields.text(body, "page_token", ""))
+    answer: Json = {"models": [views.model_json(*each) for each in found[begin : begin + most]]}
+    if begin + most < len(found):
+        answer["next_page_token"] = search.token(begin + most)
+    return answer
+
+
+async def log_outputs(call: Call) -> Json:
+    """``runs/outputs``: the models that a run made, and at which step."""
+    ref = call.mine(runs.ref(call))
+    given = [
+        (fields.text(item, "model_id"), fields.whole(item, "step", 0))
+        for item in fields.items(call.body, "models")
+    ]
+    own = {model.id for model in (await call.tracking.told(ref)).logged.models}
+
+    def make(_: Book, place: Place) -> Iterator[LogRecord]:
+        for model, step in given:
+            if model in own:
+                yield _record(place, model, {"step": step})
+
+    await call.tracking.write(ref, make)
+    return {}
+
+
+async def log_model(call: Call) -> Json:
+    """``runs/log-model`` of MLflow 2: the models' history is a tag of the run."""
+    ref = call.mine(runs.ref(call))
+    told = fields.text(call.body, "model_json")
+    model = parsed(told.encode())
+    lacking = {"artifact_path", "flavors", "utc_time_created", "run_id"} - model.keys()
+    if lacking:
+        raise MlflowError(f"Model json is missing mandatory fields: {sorted(lacking)}.")
+    kept = {
+        key: model[key]
+        for key in ("run_id", "artifact_path", "utc_time_created", "flavors", "model_uuid")
+        if key in model
+    }
+    kept["flavors"] = {
+        name: {k: v for k, v in flavor.items() if k != "code"} if isinstance(flavor, dict) else {}
+        for name, flavor in dict(kept["flavors"]).items()
+    }
+    key = "mlflow.log-model.history"
+
+    def make(book: Book, place: Place) -> Iterator[LogRecord]:
+        before = json.loads(book.decoder.logged(ref.span).tags.get(key, "[]"))
+        yield place.tag(key, json.dumps([*before, kept]))
+
+    await call.tracking.write(ref, make)
+    return {}

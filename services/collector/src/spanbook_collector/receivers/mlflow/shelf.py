@@ -1,0 +1,89 @@
+"""The experiments that scripts named, on disk beside the journals."""
+
+import asyncio
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from spanbook_runfile.disk import sync_folder
+
+from spanbook_collector.receivers.mlflow.views import DEFAULT
+
+_LIST = ".mlflow-experiments.jsonl"  # the last line of an id counts
+
+
+@dataclass(frozen=True)
+class Known:
+    """An experiment; times in ms."""
+
+    id: str
+    name: str
+    created: int = 0
+    updated: int = 0
+    deleted: bool = False
+    tags: dict[str, str] = field(default_factory=dict)
+
+    def as_json(self) -> dict[str, Any]:
+        """As MLflow's client reads it."""
+        return {
+            "experiment_id": self.id,
+            "name": self.name,
+            "artifact_location": f"mlflow-artifacts:/{self.id}",
+            "lifecycle_stage": "deleted" if self.deleted else "active",
+            "creation_time": self.created,
+            "last_update_time": self.updated,
+            "tags": [{"key": key, "value": value} for key, value in self.tags.items()],
+        }
+
+
+class Shelf:
+    """The experiments that scripts named, kept in a file, so that they outlive their collector."""
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / _LIST
+        self._known: dict[str, Known] = {"0": Known("0", DEFAULT)}
+        self._lock = asyncio.Lock()
+        try:
+            lines = self._path.read_text(encoding="utf-8").splitlines()
+        except OSError:
+            lines = []
+        for line in lines:
+            try:
+                found = Known(**json.loads(line))
+            except (ValueError, TypeError):
+                continue  # a line that was torn by a crash had not been acknowledged
+            self._known[found.id] = found
+
+    def __iter__(self) -> Iterator[Known]:
+        return iter(self._known.values())
+
+    def get(self, experiment: str) -> Known | None:
+        """An experiment by id."""
+        return self._known.get(experiment)
+
+    def named(self, name: str) -> Known | None:
+        """An experiment by name."""
+        return next((k for k in self._known.values() if k.name == name), None)
+
+    async def keep(self, known: Known) -> Known:
+        """Have an experiment on disk as it is now.
+
+        Raises:
+            OSError: the disk refused.
+        """
+        async with self._lock:
+            await asyncio.to_thread(self._append, json.dumps(known.__dict__))
+            self._known[known.id] = known
+        return known
+
+    def _append(self, line: str) -> None:
+        handle = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+        try:
+            os.write(handle, f"{line}\n".encode())
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+        sync_folder(self._path.parent)
