@@ -14,6 +14,7 @@ from pathlib import Path
 
 from spanbook_runfile import LiveJournal, Run
 
+from spanbook_site import budget
 from spanbook_site.errors import OutputError
 from spanbook_site.job import Job, Workshop, run_job, start_worker
 from spanbook_site.lists import Lists
@@ -29,6 +30,7 @@ from spanbook_site.urls import Urls
 from spanbook_site.vendor import found as found_vendor
 
 log = logging.getLogger("spanbook_site")
+MODEL_RUNTIME = "vendor/ort"  # static files that only the pages of models load
 INLINE = 3  # runs that are not worth a process pool
 
 
@@ -101,7 +103,7 @@ class Builder:
             del memo.runs[key]
         memo.changed.update(gone)
         jobs = [
-            Job(source, trimmed=bool(known and known.trimmed), full_size=known.size if known else 0)
+            Job(source, trimmed=source.trimmed)
             for key, source in sorted(sources.items())
             if (known := memo.runs.get(key)) is None
             or known.stamp != source.stamp
@@ -122,14 +124,26 @@ class Builder:
 
     def _budgeted(self, sources: dict[str, Source]) -> list[Job]:
         """Runs to render again, because they fell out of the size budget, or back into it."""
-        left = self.settings.budget_mb * 1_000_000
-        jobs = []
-        for record in sorted(self.memo.runs.values(), key=lambda r: (r.start, r.key), reverse=True):
-            left -= record.size
-            trim = left < 0 and not record.live and not record.broken
-            if trim != record.trimmed:
-                jobs.append(Job(sources[record.key], trimmed=trim, full_size=record.size))
-        return jobs
+        records = self.memo.runs
+        most = self.settings.budget_mb * 1_000_000
+        wanted = budget.trimmed(records.values(), most, self._base())
+        return [
+            Job(sources[key], trimmed=trim, full_size=records[key].size, lean=records[key].lean)
+            for key, trim in sorted(wanted.items())
+            if trim != records[key].trimmed and not sources[key].trimmed
+        ]
+
+    def _base(self) -> int:
+        """Bytes of the site without any run."""
+        ui = wheel.files(wheel.folder()) if self.templates.mlflow else ()
+        paths = [path for _, path in (*self._statics_needed(), *ui)]
+        return sum(path.stat().st_size for path in paths)
+
+    def _statics_needed(self) -> list[tuple[str, Path]]:
+        """The static files but for 14 MB that no page would load."""
+        runtime = any(record.models for record in self.memo.runs.values())
+        found = self.statics.items()
+        return [(n, path) for n, path in found if runtime or not n.startswith(MODEL_RUNTIME)]
 
     def _render(self, jobs: Sequence[Job]) -> int:
         with self.progress.task("runs", len(jobs)) as tick:
@@ -194,12 +208,14 @@ class Builder:
             output.path(address).unlink(missing_ok=True)
 
     def _write_statics(self, memo: Memo, output: Output) -> None:
+        needed = self._statics_needed()
+
         def write(part: Output) -> None:
-            for name, path in self.statics.items():
+            for name, path in needed:
                 part.write(Urls.static(name), path.read_bytes())
             part.write(".nojekyll", b"")
 
-        memo.group("static", self.version, output, write)
+        memo.group("static", f"{self.version} {len(needed)}", output, write)
 
 
 def _statics(vendor: Path | None) -> dict[str, Path]:

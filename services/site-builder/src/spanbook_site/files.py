@@ -106,7 +106,7 @@ class FileWriter:
         name = formats.text(artifact.path, 200)
         if self.trimmed:
             return SiteFile(
-                artifact, name, problem="Trimmed to keep the site small: the run file has it."
+                artifact, name, problem="Trimmed to keep the site within its size."
             )
         if not artifact.complete:
             came = sum(len(c) for c in artifact.chunks) * 3 // 4

@@ -30,6 +30,7 @@ class Job:
     source: Source
     trimmed: bool
     full_size: int = 0  # where trimmed: the size before
+    lean: int = 0  # and what of it stays
 
 
 @dataclass(frozen=True)
@@ -49,9 +50,15 @@ class Workshop:
         source = job.source
         output = Output(self.out)
         try:
-            run = reader() if reader else read(source, self.settings.max_run_file_mb * 1_000_000)
-            pages = RunPages(run, output, self.templates, trimmed=job.trimmed)
-            short = pages.write(None if source.live else source.path)
+            most = self.settings.max_run_file_mb * 1_000_000
+            found = None if reader else read(source, most)
+            run = found.run if found else reader() if reader else None
+            assert run is not None
+            if source.origin:
+                run = source.origin.applied(run)
+            trimmed = job.trimmed or source.trimmed
+            pages = RunPages(run, output, self.templates, trimmed=trimmed, origin=source.origin)
+            short = pages.write(found)
         except (RunFileError, OSError) as error:
             if isinstance(error, FileNotFoundError) and source.live:
                 raise
@@ -71,8 +78,13 @@ class Workshop:
             start=_place(run),
             main=summary.is_main(short, self.settings.main),
             tasks=tuple(dict.fromkeys(task["name"] for task in short["tasks"])),
-            size=job.full_size if job.trimmed else output.bytes,
-            trimmed=job.trimmed,
+            size=job.full_size or output.total,
+            lean=job.lean or output.total - pages.heavy,
+            trimmed=trimmed,
+            file=pages.kept,
+            file_size=output.sizes.get(pages.kept, 0),
+            sha256=pages.sha256,
+            models=pages.has_models,
             mlflow=pages.in_mlflow,
             name=source.name,
         )

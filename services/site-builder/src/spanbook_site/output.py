@@ -23,7 +23,12 @@ class Output:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.written: dict[str, str] = {}  # address → content version
-        self.bytes = 0
+        self.sizes: dict[str, int] = {}  # address → bytes
+
+    @property
+    def total(self) -> int:
+        """Of all that was written."""
+        return sum(self.sizes.values())
 
     def path(self, address: str) -> Path:
         """The file of an address.
@@ -61,11 +66,14 @@ class Output:
         head = b"(self.spanbook=self.spanbook||{}).data=self.spanbook.data||{};spanbook.data["
         return self.write(f"{name}.js", head + orjson.dumps(name) + b"]=" + content + b";\n")
 
-    def link(self, address: str, source: Path) -> None:
-        """Offer an immutable file for download: a hard link where the file system can, else a copy."""
+    def link(self, address: str, source: Path, version: str) -> None:
+        """Offer an immutable file for download: a hard link where the file system can, else a copy.
+
+        ``version`` stands for its content: two files of one version are the same.
+        """
         target = self.path(address)
         stat = source.stat()
-        self._note(address, f"{stat.st_size}:{stat.st_mtime_ns}".encode(), stat.st_size)
+        self._note(address, version.encode(), stat.st_size)
         with contextlib.suppress(OSError):
             there = target.stat()
             same_file = (there.st_dev, there.st_ino) == (stat.st_dev, stat.st_ino)
@@ -99,7 +107,7 @@ class Output:
     def _note(self, address: str, data: bytes, size: int) -> str:
         version = version_of(data)
         self.written[address] = version
-        self.bytes += size
+        self.sizes[address] = size
         return version
 
 

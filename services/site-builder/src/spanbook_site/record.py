@@ -15,7 +15,12 @@ class Record:
     main: bool = True
     tasks: tuple[str, ...] = ()  # task names
     size: int = 0  # bytes written, when not trimmed
+    lean: int = 0  # of these, what stays when it is
     trimmed: bool = False
+    file: str = ""  # the address of the run file, or of the trimmed one; empty where there is none
+    file_size: int = 0
+    sha256: str = ""  # of that file
+    models: bool = False  # whether a page of it runs a model
     mlflow: bool = False  # whether it is in MLflow's UI
     broken: str = ""  # why it could not be read
     name: str = ""  # of the source file

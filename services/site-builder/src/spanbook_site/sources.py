@@ -3,14 +3,16 @@
 import hashlib
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from spanbook_runfile import NotARunFileError, Run, read_run
+from spanbook_runfile import NotARunFileError, Run, TooLargeError, parse_run, trim
 from spanbook_runfile.journal import SUFFIX
 from spanbook_runfile.paths import RUN_ID, safe_path
 
+from spanbook_site import origins
 from spanbook_site.errors import SiteError
+from spanbook_site.origins import Ledger, Origin
 
 
 @dataclass(frozen=True)
@@ -21,6 +23,7 @@ class Source:
     live: bool
     size: int
     mtime_ns: int
+    origin: Origin | None = None  # by GitHub's word, where it was collected from there
 
     @property
     def name(self) -> str:
@@ -28,9 +31,14 @@ class Source:
         return self.path.name
 
     @property
+    def trimmed(self) -> bool:
+        """Whether it is what an earlier site kept of a run, without the bytes of its artifacts."""
+        return self.name.endswith(trim.SUFFIX)
+
+    @property
     def key(self) -> str:
         """The run id, or for a file of another name a safe one that no run id can be."""
-        stem = self.name.removesuffix(SUFFIX if self.live else ".json")
+        stem = self.name.removesuffix(SUFFIX if self.live else _suffix(self.name))
         if RUN_ID.fullmatch(stem):
             return stem
         digest = hashlib.sha256(os.fsencode(self.name)).hexdigest()[:8]
@@ -39,7 +47,12 @@ class Source:
     @property
     def stamp(self) -> str:
         """Size and time of change: run files are never rewritten, journals only grow."""
-        return f"{self.size}:{self.mtime_ns}"
+        origin = f":{hashlib.sha256(repr(self.origin).encode()).hexdigest()[:8]}"
+        return f"{self.size}:{self.mtime_ns}{origin if self.origin else ''}"
+
+
+def _suffix(name: str) -> str:
+    return trim.SUFFIX if name.endswith(trim.SUFFIX) else ".json"
 
 
 def scan(runs: Path, journals: Path | None) -> dict[str, Source]:
@@ -53,7 +66,11 @@ def scan(runs: Path, journals: Path | None) -> dict[str, Source]:
             f"There is no folder {runs}. Give --runs the folder where the collector seals run files, "
             "or run a pipeline first: spanbook run PIPELINE."
         )
-    found = {source.key: source for source in _listed(runs, ".json", live=False)}
+    found: dict[str, Source] = {}
+    known = Ledger.load(runs).runs
+    for suffix in (".json", trim.SUFFIX):  # the whole file, where there are both
+        for source in _listed(runs, suffix, live=False):
+            found.setdefault(source.key, replace(source, origin=known.get(source.key)))
     if journals is not None and journals.is_dir():
         for source in _listed(journals, SUFFIX, live=True):
             found.setdefault(source.key, source)
@@ -63,7 +80,7 @@ def scan(runs: Path, journals: Path | None) -> dict[str, Source]:
 def _listed(folder: Path, suffix: str, *, live: bool) -> Iterator[Source]:
     with os.scandir(folder) as entries:
         for entry in entries:
-            if not entry.name.endswith(suffix) or entry.name.startswith("."):
+            if not entry.name.endswith(suffix) or entry.name.startswith((".", origins.NAME)):
                 continue
             try:
                 stat = entry.stat()
@@ -73,17 +90,40 @@ def _listed(folder: Path, suffix: str, *, live: bool) -> Iterator[Source]:
                 yield Source(Path(entry.path), live, stat.st_size, stat.st_mtime_ns)
 
 
-def read(source: Source, max_bytes: int) -> Run:
-    """Read a run file.
+@dataclass(frozen=True)
+class Read:
+    """A run with what its file is known by; a trimmed one's ``original`` is what it was made from."""
+
+    run: Run
+    path: Path
+    content: bytes  # as stored
+    original: trim.Original | None = None
+
+    @property
+    def sha256(self) -> str:
+        """The stored file's digest, in hex."""
+        return hashlib.sha256(self.content).hexdigest()
+
+
+def read(source: Source, max_bytes: int) -> Read:
+    """Read a run file, or a trimmed one.
 
     Raises:
         RunFileError: it is no run file, or too large.
         OSError: it cannot be read.
     """
-    run = read_run(source.path, max_bytes=max_bytes)
+    if source.path.stat().st_size > max_bytes:
+        raise TooLargeError(
+            f"{source.name} has {source.path.stat().st_size:,} bytes, over the limit of "
+            f"{max_bytes:,} for one run file. Raise the limit if you trust the file."
+        )
+    stored = source.path.read_bytes()
+    content = trim.unpack(stored, max_bytes, name=source.name) if source.trimmed else stored
+    run = parse_run(content, name=source.name)
     if run.id != source.key:
         raise NotARunFileError(
             f"{source.name} holds the run {run.id}. A run file is named after its run: "
-            f"rename it to {run.id}.json."
+            f"rename it to {run.id}{_suffix(source.name)}."
         )
-    return run
+    original = trim.original_of(content) if source.trimmed else None
+    return Read(run, source.path, stored, original)

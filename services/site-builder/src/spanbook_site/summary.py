@@ -7,12 +7,15 @@ runs (lists, tasks, trends, comparison, data files) is written from summaries.
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from spanbook_runfile import Attempt, Metric, Run, Task, names
 from spanbook_runfile.names import Result, TaskType
 
 from spanbook_site import formats
+
+if TYPE_CHECKING:
+    from spanbook_site.origins import Origin
 
 VERSION = 1  # of summary.json; grows when a member changes its meaning or goes
 MAX_TASKS = 2_000  # tasks of one run that get pages and a place in the data
@@ -54,7 +57,13 @@ def _times(attempt: Attempt) -> Iterable[int]:
     yield from (sample.time for sample in attempt.usage[-1:])
 
 
-def summarize(run: Run, files: Mapping[str, list[Summary]], *, trimmed: bool) -> Summary:
+def summarize(
+    run: Run,
+    files: Mapping[str, list[Summary]],
+    *,
+    trimmed: bool,
+    origin: "Origin | None" = None,
+) -> Summary:
     """A run's summary; ``files`` holds the written files by task id, those of the run under ""."""
     tasks = run.tasks[:MAX_TASKS]
     return {
@@ -76,6 +85,7 @@ def summarize(run: Run, files: Mapping[str, list[Summary]], *, trimmed: bool) ->
         "actor": formats.text(run.context(names.ACTOR), 80),
         "counts": counts(run.tasks),
         "reason": reason(run),
+        "origin": _origin(origin),
         "trimmed": trimmed,
         "problems": [formats.text(p) for p in run.problems[:20]],
         "parameters": scalars(run.parameters),
@@ -83,6 +93,20 @@ def summarize(run: Run, files: Mapping[str, list[Summary]], *, trimmed: bool) ->
         "tags": scalars(run.tags),
         "files": files.get("", []),
         "tasks": [_task(task, files.get(task.id, [])) for task in tasks],
+    }
+
+
+def _origin(origin: "Origin | None") -> Summary | None:
+    """Where the run file came from by GitHub's word; None where it was not collected from there."""
+    if origin is None:
+        return None
+    return {
+        "artifact": origin.artifact,
+        "workflow_run": origin.workflow_run,
+        "branch": formats.text(origin.branch, 120),
+        "commit": formats.text(origin.sha, 64),
+        "fork": origin.fork,
+        "conflicts": [formats.text(c) for c in origin.conflicts],
     }
 
 
@@ -219,8 +243,13 @@ def title(task: Summary) -> str:
 
 
 def is_main(run: Summary, branches: Iterable[str]) -> bool:
-    """Whether a run counts as the record: no pull request, and on a main branch or on none."""
+    """Whether a run counts as the record: no pull request, and on a main branch or on none.
+
+    One that came from a fork, or whose word GitHub contradicts, may say what it likes.
+    """
     if run["change"] or run["trigger"] == "pull_request":
+        return False
+    if run["origin"] and (run["origin"]["fork"] or run["origin"]["conflicts"]):
         return False
     return not run["branch"] or run["branch"] in branches
 

@@ -185,7 +185,7 @@ def test_old_runs_are_trimmed_to_the_budget(tmp_path: Path) -> None:
         run = golden.ok(f"budget-{number}", start=golden.START + number * golden.DAY)
         ids.append(run.id)
         (tmp_path / "runs" / f"{run.id}.json").write_bytes(run.sealed())
-    build(tmp_path, tmp_path / "site", Settings(budget_mb=2))
+    build(tmp_path, tmp_path / "site", Settings(budget_mb=2, mlflow_ui=False))
     whole = sorted(
         p.parent.name for p in (tmp_path / "site" / "runs").glob("*/*.json") if p.stem in ids
     )
@@ -198,15 +198,15 @@ def test_old_runs_are_trimmed_to_the_budget(tmp_path: Path) -> None:
     task.end()
     heavy.finish()
     (tmp_path / "runs" / f"{heavy.id}.json").write_bytes(heavy.sealed())
-    build(tmp_path, tmp_path / "site", Settings(budget_mb=9))
+    build(tmp_path, tmp_path / "site", Settings(budget_mb=9, mlflow_ui=False))
     assert (tmp_path / "site" / "runs" / heavy.id / f"{heavy.id}.json").exists()
-    build(tmp_path, tmp_path / "site", Settings(budget_mb=3))
+    build(tmp_path, tmp_path / "site", Settings(budget_mb=3, mlflow_ui=False))
     site = tmp_path / "site" / "runs"
     assert not (site / ids[0] / f"{ids[0]}.json").exists()
     assert json.loads((site / ids[0] / "summary.json").read_text())["trimmed"] is True
     assert "trimmed" in (site / ids[0] / "index.html").read_text()
     cold = tmp_path / "cold"
-    build(tmp_path, cold, Settings(budget_mb=3))
+    build(tmp_path, cold, Settings(budget_mb=3, mlflow_ui=False))
     assert contents(cold) == contents(tmp_path / "site")
 
 

@@ -6,6 +6,6 @@ is written, and what a run file says of its origin is held against what GitHub s
 
 from spanbook_site.collect.collect import Collected, collect
 from spanbook_site.collect.github import Artifact, GitHub
-from spanbook_site.collect.ledger import Ledger, Origin
+from spanbook_site.origins import Ledger, Origin
 
 __all__ = ["Artifact", "Collected", "GitHub", "Ledger", "Origin", "collect"]

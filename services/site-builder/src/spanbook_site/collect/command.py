@@ -8,6 +8,7 @@ from pathlib import Path
 
 from spanbook_site.collect.collect import MOST_BYTES, Collected, collect, from_folder
 from spanbook_site.collect.github import GitHub
+from spanbook_site.collect.listing import Listing
 from spanbook_site.errors import SiteError
 
 REPOSITORY = re.compile(r"[A-Za-z0-9._-]+/[A-Za-z0-9._-]+")
@@ -23,9 +24,13 @@ def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
         "from. Broken off, it goes on where it was. The token comes from GITHUB_TOKEN; a public "
         "repository needs one too.",
     )
-    source = parser.add_mutually_exclusive_group(required=True)
-    source.add_argument("--repo", metavar="OWNER/NAME", help="the repository")
-    source.add_argument("--zips", type=Path, metavar="DIR", help="zips downloaded before, instead")
+    parser.add_argument("--repo", metavar="OWNER/NAME", help="the repository")
+    parser.add_argument(
+        "--zips",
+        type=Path,
+        metavar="DIR",
+        help="without --repo: zips downloaded before; with it: where downloads are kept",
+    )
     parser.add_argument(
         "--into", type=Path, required=True, metavar="DIR", help="folder of run files"
     )
@@ -78,22 +83,38 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _collect(arguments: argparse.Namespace) -> Collected:
-    if arguments.zips:
+    if not arguments.repo:
+        if not arguments.zips:
+            raise SiteError("Give --repo OWNER/NAME, or --zips with a folder of downloads.")
         return from_folder(arguments.zips, arguments.into, most_bytes=arguments.most_bytes)
-    if not REPOSITORY.fullmatch(arguments.repo):
-        raise SiteError(f"--repo takes OWNER/NAME, such as octo/cat; it was {arguments.repo!r}.")
-    github = GitHub(
-        arguments.repo,
-        os.environ.get("GITHUB_TOKEN", ""),
-        api=arguments.api,
-        most_wait=arguments.max_wait,
-    )
-    return collect(
+    listing = Listing.load(arguments.into)
+    github = client(arguments, listing)
+    collected = collect(
         github,
         arguments.into,
+        zips=arguments.zips,
         prefix=arguments.prefix,
         most_artifacts=arguments.most_artifacts,
         most_bytes=arguments.most_bytes,
         forks=arguments.forks,
         progress=lambda text: print(text, file=sys.stderr, flush=True),
+    )
+    listing.save()
+    return collected
+
+
+def client(arguments: argparse.Namespace, listing: Listing | None = None) -> GitHub:
+    """GitHub as the options and GITHUB_TOKEN say.
+
+    Raises:
+        SiteError: the repository is none.
+    """
+    if not REPOSITORY.fullmatch(arguments.repo):
+        raise SiteError(f"--repo takes OWNER/NAME, such as octo/cat; it was {arguments.repo!r}.")
+    return GitHub(
+        arguments.repo,
+        os.environ.get("GITHUB_TOKEN", ""),
+        api=arguments.api,
+        most_wait=arguments.max_wait,
+        listing=listing,
     )

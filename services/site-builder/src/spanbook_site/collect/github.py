@@ -1,31 +1,37 @@
-"""The three calls of GitHub's REST API that collecting needs, within its limits.
+"""The calls of GitHub's REST API that collecting needs, within its limits.
 
-Source: GitHub REST API, version 2022-11-28: actions/artifacts, rate limits, and best practices.
+Source: GitHub REST API, version 2022-11-28: actions/artifacts, pages, pagination, rate limits, and
+best practices.
 """
 
-import hashlib
 import logging
-import random
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urljoin
 
 import requests
 
+from spanbook_site.collect import http
 from spanbook_site.collect.errors import (
     ExpiredError,
     GitHubError,
-    RateLimitedError,
     RefusedArtifactError,
 )
+from spanbook_site.collect.listing import Listing, Page
 
 PAGE = 100  # the API's most
-TRIES = 6
-TIMEOUT = (10, 60)  # seconds to connect, seconds without a byte
-CHUNK = 1 << 20
-RETRIED = {500, 502, 503, 504}
+MOST_PAGES = 1000
+MOST_MOVES = 5
+MOVED = (301, 307, 308)  # a repository that was renamed; 302 leads to a download
+TRIES_OF_A_DIGEST = 2
+HEADERS = {
+    **http.AGENT,
+    "Accept": "application/vnd.github+json",
+    "X-GitHub-Api-Version": "2022-11-28",
+}
 
 logger = logging.getLogger(__name__)
 
@@ -50,7 +56,7 @@ class Artifact:
         """One item of the API's list.
 
         Raises:
-            KeyError, TypeError, ValueError: the item is not as documented.
+            KeyError, TypeError, ValueError, AttributeError: the item is not as documented.
         """
         run = item.get("workflow_run") or {}
         return cls(
@@ -70,7 +76,8 @@ class Artifact:
 class GitHub:
     """The artifacts of one repository; safe to use from several threads.
 
-    ``most_wait`` is how many seconds of rate limit are sat out before giving up.
+    ``most_wait`` is how many seconds of rate limit are sat out before giving up; ``listing``
+    remembers pages of the list, so that asking again for one that did not change costs nothing.
     """
 
     def __init__(
@@ -81,12 +88,19 @@ class GitHub:
         api: str,
         most_wait: float = 900,
         sleep: Callable[[float], None] = time.sleep,
+        listing: Listing | None = None,
     ) -> None:
         self.repository = repository
-        self._base = f"{api.rstrip('/')}/repos/{repository}/actions/artifacts"
-        self._token = token
-        self._most_wait = most_wait
-        self._sleep = sleep
+        self.api = api.rstrip("/")
+        self._base = f"{self.api}/repos/{repository}"
+        self._auth = http.Bearer(token)
+        self._patience = http.Patience(most_wait, sleep)
+        self._listing = listing or Listing()
+
+    @property
+    def patience(self) -> http.Patience:
+        """What holds its requests back."""
+        return self._patience
 
     def artifacts(self, prefix: str, most: int) -> Iterator[Artifact]:
         """The newest ``most`` artifacts whose name starts with ``prefix``, newest first.
@@ -94,147 +108,153 @@ class GitHub:
         Raises:
             GitHubError: the API refused, or did not answer as documented.
         """
-        found, page = 0, 1
-        while True:
-            answer = self._get(self._base, params={"per_page": PAGE, "page": page})
+        seen: set[int] = set()  # a new artifact moves the others on to the next page meanwhile
+        listed = 0
+        for page in self._pages():
             try:
-                listed = answer.json()["artifacts"]
-                parsed = [Artifact.parse(item) for item in listed]
-            except (ValueError, KeyError, TypeError) as error:
+                parsed = [Artifact.parse(item) for item in page.items]
+            except (ValueError, KeyError, TypeError, AttributeError) as error:
                 raise GitHubError(
-                    f"GitHub's list of artifacts (page {page}) is not as documented: {error!r}."
+                    f"GitHub's list of artifacts is not as documented: {error!r}."
                 ) from error
             for artifact in parsed:
-                if artifact.name.startswith(prefix):
+                if artifact.id not in seen and artifact.name.startswith(prefix):
+                    seen.add(artifact.id)
                     yield artifact
-                    found += 1
-                    if found == most:
+                    listed += 1
+                    if listed == most:
                         return
-            if len(parsed) < PAGE:
+
+    def _pages(self) -> Iterator[Page]:
+        """The list's pages: by the Link header, else by number as long as the count says."""
+        first = f"{self._base}/actions/artifacts?per_page={PAGE}"
+        url, items = f"{first}&page=1", 0
+        for number in range(2, MOST_PAGES):
+            page = self._page(url)
+            yield page
+            items += len(page.items)
+            if page.following:
+                url = urljoin(url, page.following)
+                if not http.same_host(url, self.api):
+                    raise GitHubError(f"GitHub's next page is on another host: {url}.")
+            elif page.linked or not page.items or items >= page.total:
                 return
-            page += 1
+            else:
+                url = f"{first}&page={number}"
+        raise GitHubError(f"GitHub lists more than {MOST_PAGES * PAGE:,} artifacts.")
+
+    def _page(self, url: str) -> Page:
+        known = self._listing.get(url)
+        answer = self._get(url, {"If-None-Match": known.etag} if known else {})
+        if answer.status_code == requests.codes.not_modified and known:
+            return known
+        self._check(answer)
+        try:
+            page = Page.parse(answer.json(), answer.links, answer.headers)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise GitHubError(
+                f"GitHub's list of artifacts is not as documented: {error!r}."
+            ) from error
+        self._listing.remember(url, page)
+        return page
 
     def download(self, artifact: Artifact, target: Path, most: int) -> None:
         """Write an artifact's zip to ``target``.
 
         Raises:
             ExpiredError: GitHub deleted it in between.
-            RefusedArtifactError: it is larger than ``most`` bytes, or not what its digest says.
-            GitHubError: the API refused, or went away too often.
+            RefusedArtifactError: it is larger than ``most`` bytes.
+            GitHubError: the API refused, went away too often, or what came is not what its
+                digest says.
         """
         if artifact.size > most:
             raise RefusedArtifactError(
                 f"it has {artifact.size:,} bytes, over the limit of {most:,}"
             )
-        for attempt in range(1, TRIES + 1):
-            try:
-                self._download_once(artifact, target, most)
-            except (requests.ConnectionError, requests.Timeout, _BrokenOffError) as error:
-                if attempt == TRIES:
-                    raise GitHubError(f"the download broke off {TRIES} times: {error}") from error
-                self._back_off(attempt, f"artifact {artifact.id}: {error}")
-            else:
+        wrong = 0
+
+        def once() -> None:
+            nonlocal wrong
+            came = self._download_once(artifact, target, most)
+            if not artifact.digest.startswith("sha256:") or artifact.digest == "sha256:" + came:
                 return
+            wrong += 1
+            told = f"what came has its digest sha256:{came}, but GitHub lists {artifact.digest}"
+            if wrong == TRIES_OF_A_DIGEST:
+                raise GitHubError(told)
+            raise http.BrokenOffError(told)
 
-    def _download_once(self, artifact: Artifact, target: Path, most: int) -> None:
+        self._patience.tried(f"the download of artifact {artifact.id}", once)
+
+    def _download_once(self, artifact: Artifact, target: Path, most: int) -> str:
         # the redirect leads to another host, for a minute, and must not see the token
-        redirect = self._get(f"{self._base}/{artifact.id}/zip", allow_redirects=False)
-        if not redirect.is_redirect:
-            raise GitHubError(f"GitHub answered {redirect.status_code}, not with a redirect.")
-        digest, size = hashlib.sha256(), 0
-        with requests.get(redirect.headers["Location"], stream=True, timeout=TIMEOUT) as answer:
-            if answer.status_code in {403, 404, 429, *RETRIED}:  # the link is older than its minute
-                raise _BrokenOffError(f"the download link answered {answer.status_code}")
-            if answer.status_code == requests.codes.gone:
-                raise ExpiredError
-            if not answer.ok:
-                raise GitHubError(f"the download link answered {answer.status_code}.")
-            with target.open("wb") as out:
-                try:
-                    for chunk in answer.iter_content(CHUNK):
-                        size += len(chunk)
-                        if size > most:
-                            raise RefusedArtifactError(
-                                f"more than {most:,} bytes came, though it said {artifact.size:,}"
-                            )
-                        digest.update(chunk)
-                        out.write(chunk)
-                except requests.exceptions.ChunkedEncodingError as error:
-                    raise _BrokenOffError(str(error)) from error
-            declared = answer.headers.get("Content-Length")
-        if declared is not None and declared.isdigit() and int(declared) != size:
-            raise _BrokenOffError(f"{size:,} of {int(declared):,} bytes came")
-        if artifact.digest and artifact.digest != f"sha256:{digest.hexdigest()}":
-            raise RefusedArtifactError(
-                f"its digest is sha256:{digest.hexdigest()}, but GitHub lists {artifact.digest}"
-            )
-
-    def _get(self, url: str, **options: Any) -> requests.Response:
-        """One API call, tried again on passing faults and rate limits."""
-        headers = {
-            "Accept": "application/vnd.github+json",
-            "X-GitHub-Api-Version": "2022-11-28",
-            "User-Agent": "spanbook-site",
-        }
-        if self._token:
-            headers["Authorization"] = f"Bearer {self._token}"
-        waited = 0.0
-        for attempt in range(1, TRIES + 1):
-            try:
-                answer = requests.get(url, headers=headers, timeout=TIMEOUT, **options)
-            except (requests.ConnectionError, requests.Timeout) as error:
-                if attempt == TRIES:
-                    raise GitHubError(f"GitHub cannot be reached: {error}") from error
-                self._back_off(attempt, str(error))
-                continue
-            limit = _rate_limit(answer)
-            if limit is not None:
-                waited += limit
-                if waited > self._most_wait or attempt == TRIES:
-                    raise RateLimitedError(waited)
-                logger.warning("GitHub's rate limit: waiting %.0f s.", limit)
-                self._sleep(limit)
-            elif answer.status_code in RETRIED and attempt < TRIES:
-                self._back_off(attempt, f"GitHub answered {answer.status_code}")
-            else:
-                return self._checked(answer)
-        raise AssertionError  # the last try returned or raised
-
-    def _checked(self, answer: requests.Response) -> requests.Response:
-        code = answer.status_code
-        if code == requests.codes.gone:
+        url = f"{self._base}/actions/artifacts/{artifact.id}/zip"
+        answer = self._get(url, {})
+        if answer.status_code in (requests.codes.gone, requests.codes.not_found):
             raise ExpiredError
+        self._check(answer)
+        if not answer.is_redirect:
+            raise GitHubError(f"GitHub answered {answer.status_code}, not with a redirect.")
+        link = urljoin(answer.url, answer.headers["Location"])
+        try:
+            return http.download(link, target, most).sha256
+        except http.GoneError as error:
+            raise http.BrokenOffError("the download link answered 404") from error
+
+    def pages_url(self) -> str | None:
+        """Where GitHub Pages serves the repository's site; None where there is none.
+
+        Raises:
+            GitHubError: the API refused, as where the token may not read it.
+        """
+        answer = self._get(f"{self._base}/pages", {})
+        if answer.status_code == requests.codes.not_found:
+            return None
+        self._check(answer)
+        try:
+            return str(answer.json()["html_url"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise GitHubError(
+                f"GitHub's answer on Pages is not as documented: {error!r}."
+            ) from error
+
+    def _get(self, url: str, headers: Mapping[str, str]) -> requests.Response:
+        """One API call; the token goes to the API's own host only, also where a repository moved."""
+        for _ in range(MOST_MOVES):
+            answer = self._within_limits(url, headers)
+            if answer.status_code not in MOVED:
+                return answer
+            moved = urljoin(url, answer.headers.get("Location", ""))
+            if not http.same_host(moved, self.api):
+                raise GitHubError(f"GitHub's API redirects to another host: {moved}.")
+            url = moved
+        raise GitHubError(f"GitHub's API redirects more than {MOST_MOVES} times.")
+
+    def _within_limits(self, url: str, headers: Mapping[str, str]) -> requests.Response:
+        def once() -> requests.Response:
+            answer = requests.get(
+                url,
+                headers={**HEADERS, **headers},
+                auth=self._auth,
+                timeout=http.TIMEOUT,
+                allow_redirects=False,
+            )
+            limit = http.rate_limit(answer)
+            if limit is not None:
+                self._patience.sit_out(limit)
+                raise http.BrokenOffError("the rate limit was sat out")
+            if answer.status_code in http.PASSING:
+                raise http.BrokenOffError(f"GitHub answered {answer.status_code}")
+            return answer
+
+        return self._patience.tried("a call of GitHub's API", once)
+
+    def _check(self, answer: requests.Response) -> None:
+        code = answer.status_code
         if code in (401, 403, 404):
             raise GitHubError(
                 f"GitHub answered {code} for {self.repository}: the repository is not there, or "
                 "its token may not read artifacts. Set GITHUB_TOKEN to one with 'actions: read'."
             )
-        if not answer.ok:
+        if code >= requests.codes.bad_request:
             raise GitHubError(f"GitHub answered {code}: {answer.text[:200]}")
-        return answer
-
-    def _back_off(self, attempt: int, why: str) -> None:
-        seconds = min(30.0, 2.0**attempt) * random.uniform(0.5, 1)  # noqa: S311
-        logger.info("%s; trying again in %.1f s.", why, seconds)
-        self._sleep(seconds)
-
-
-class _BrokenOffError(Exception):
-    """A download that may be tried again from its start."""
-
-
-def _rate_limit(answer: requests.Response) -> float | None:
-    """Seconds to wait where the answer is a primary or secondary rate limit, else None."""
-    if answer.status_code not in (403, 429):
-        return None
-    if after := answer.headers.get("Retry-After", ""):
-        return float(after) if after.isdigit() else 60.0
-    if answer.headers.get("X-RateLimit-Remaining") == "0":
-        reset = answer.headers.get("X-RateLimit-Reset", "")
-        return max(1.0, float(reset) - time.time()) if reset.isdigit() else 60.0
-    if (
-        answer.status_code == requests.codes.too_many_requests
-        or "rate limit" in answer.text.lower()
-    ):
-        return 60.0  # what GitHub asks for where it names no time
-    return None

@@ -110,7 +110,7 @@ def _ui_key() -> str:
 
 def _write_ui(output: Output, source: Path) -> None:
     for name, path in wheel.files(source):
-        output.link(f"{FOLDER}/{name}", path)
+        output.link(f"{FOLDER}/{name}", path, f"{wheel.SHA256} {name}")
     for script in page.SCRIPTS:
         output.write(f"{FOLDER}/shim/{script}", (page.SHIM / script).read_bytes())
     output.write(INDEX, page.index((source / "index.html").read_text(encoding="utf-8")))

@@ -1,11 +1,12 @@
 """A run's pages: its own, one for each task, and the files beside them. Written once a run."""
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from spanbook_runfile import LogLine, Run, Task, mermaid, names
+from spanbook_runfile import LogLine, Run, Task, mermaid, names, trim
+from spanbook_runfile.names import ArtifactKind
 
 from spanbook_site import exports, formats, mlflow, summary
 from spanbook_site.draw.critical import critical_path
@@ -15,9 +16,13 @@ from spanbook_site.draw.gantt import gantt
 from spanbook_site.files import FileWriter, SiteFile
 from spanbook_site.output import Output
 from spanbook_site.pages.task_run import write_task_page
+from spanbook_site.sources import Read
 from spanbook_site.summary import Summary
 from spanbook_site.templating import Templates
 from spanbook_site.urls import Urls
+
+if TYPE_CHECKING:
+    from spanbook_site.origins import Origin
 
 SHOWN_TASKS = 200  # on the run's page; more get a page of their own
 PANELS = 40  # tasks whose log tails are on the run's page
@@ -50,26 +55,43 @@ class TaskRow:
 class RunPages:
     """Writes everything that belongs to one run."""
 
-    def __init__(self, run: Run, output: Output, templates: Templates, *, trimmed: bool) -> None:
+    def __init__(
+        self,
+        run: Run,
+        output: Output,
+        templates: Templates,
+        *,
+        trimmed: bool,
+        origin: "Origin | None" = None,
+    ) -> None:
         self.run = run = summary.settled(run)
         self.output = output
         self.templates = templates
         self.trimmed = trimmed
+        self.origin = origin
         self.critical = critical_path(run)
         self.tasks = run.tasks[: summary.MAX_TASKS]
         self._has_page = {t.id for t in self.tasks}
         self.files: dict[str, list[SiteFile]] = {}
         self.in_mlflow = False
+        self.heavy = 0  # bytes written that go when the run is trimmed
+        self.kept = self.sha256 = ""  # the run file that the site offers: its address and digest
 
     def page_of(self, task: Task) -> str:
         """The address of a task's page; empty where it has none."""
         return Urls.task_run(self.run.id, task.id) if task.id in self._has_page else ""
 
-    def write(self, run_file: Path | None) -> Summary:
-        """Write all pages and files of the run; returns its summary."""
+    @property
+    def has_models(self) -> bool:
+        """Whether a page of the run runs a model."""
+        return any(f.model_page for files in self.files.values() for f in files)
+
+    def write(self, found: Read | None) -> Summary:
+        """Write all pages and files of the run, and keep its file, if it has one yet; returns its summary."""
         self._write_files()
+        self.heavy = self.output.total
         entries = {key: [f.as_json() for f in files] for key, files in self.files.items()}
-        short = summary.summarize(self.run, entries, trimmed=self.trimmed)
+        short = summary.summarize(self.run, entries, trimmed=self.trimmed, origin=self.origin)
         rows = {t.id: self.row(t) for t in self.tasks}
         downstream: dict[str, list[Task]] = {}
         for task in self.tasks:
@@ -86,12 +108,33 @@ class RunPages:
                 for key, files in self.files.items()
             }
             self.in_mlflow = mlflow.write_run(self.output, self.run, held, trimmed=self.trimmed)
-        address = ""
-        if run_file and not self.trimmed:
-            address = Urls.run_part(self.run.id, f"{self.run.id}.json")
-            self.output.link(address, run_file)
-        self._write_page(short, rows, address, run_file)
+        if found:
+            self._keep(found)
+        self._write_page(short, rows, found)
         return short
+
+    def _keep(self, found: Read) -> None:
+        """Offer the run file, or the trimmed one: what a later site can be built from."""
+        whole = Urls.run_part(self.run.id, f"{self.run.id}.json")
+        trimmed = Urls.run_part(self.run.id, f"{self.run.id}{trim.SUFFIX}")
+        if not self.trimmed or found.path.name.endswith(trim.SUFFIX):
+            self.kept = trimmed if self.trimmed else whole
+            self.sha256 = found.sha256
+            self.output.link(self.kept, found.path, self.sha256)
+            if not self.trimmed:
+                self.heavy += len(found.content) - self._packed_size(found)
+        else:
+            packed = trim.trim(found.content)
+            self.kept = trimmed
+            self.sha256 = hashlib.sha256(packed).hexdigest()
+            self.output.write(self.kept, packed)
+
+    def _packed_size(self, found: Read) -> int:
+        """About how large the trimmed file would be: text packs to less than an eighth."""
+        attempts = [a for task in self.run.tasks for a in task.attempts]
+        artifacts = [*self.run.artifacts, *(f for a in attempts for f in a.artifacts)]
+        text = len(found.content) - sum(len(c) for f in artifacts for c in f.chunks)
+        return max(text, 0) // 8
 
     def row(self, task: Task) -> TaskRow:
         """A task as tables show it."""
@@ -151,9 +194,7 @@ class RunPages:
         self.output.write_json(part("trace.perfetto.json"), exports.perfetto(self.run))
         self.output.write_script(Urls.compare_data(self.run.id), exports.compare(self.run, short))
 
-    def _write_page(
-        self, short: Summary, rows: Mapping[str, TaskRow], address: str, run_file: Path | None
-    ) -> None:
+    def _write_page(self, short: Summary, rows: Mapping[str, TaskRow], found: Read | None) -> None:
         run = self.run
         page = Urls.run(run.id)
         urls = Urls(page)
@@ -175,12 +216,16 @@ class RunPages:
                 live=run.seal is None,
                 run=run,
                 s=short,
-                run_file=address,
-                run_size=run_file.stat().st_size if run_file else 0,
+                run_file=self.kept,
+                run_size=self.output.sizes.get(self.kept, 0),
+                trimmed=self.trimmed,
+                sha256=self.sha256,
+                original=found.original if found else None,
+                origin=self.origin,
                 culprit=culprit,
                 culprit_line=summary.error_line(culprit) if culprit else "",
                 trace=_trace(culprit),
-                seal_notes=seal_notes(run),
+                seal_notes=[*(self.origin.notes if self.origin else ()), *seal_notes(run)],
                 page_of=self.page_of,
                 dag=dag(run, link, critical),
                 dag_text=as_text(run),
@@ -190,6 +235,7 @@ class RunPages:
                 figures=[(f, None) for f in self.files[""] if f.image]
                 + [x for x in task_files if x[0].image],
                 panels=self._panels(),
+                models=[(f, t) for f, t in task_files if f.artifact.kind is ArtifactKind.MODEL],
                 run_files=self.files[""],
                 task_files=task_files,
                 extras=EXTRAS,
@@ -210,13 +256,17 @@ class RunPages:
                 seen[key] = seen.get(key, 0) + 1
         columns = sorted(seen, key=lambda key: -seen[key])
         shown = columns[:SHOWN_METRICS]
+        places = {
+            key: formats.places(_numbers(recorded).get(key) for *_, recorded in owners)
+            for key in shown
+        }
         rows = [
             {"title": title, "task": task, "values": [_numbers(recorded).get(key) for key in shown]}
             for title, task, recorded in owners[:SHOWN_TASKS]
         ]
         more = len(columns) - len(shown)
         note = f"{more} more metrics are on the tasks' pages." if more else ""
-        return {"columns": shown, "rows": rows, "note": note}
+        return {"columns": shown, "places": places, "rows": rows, "note": note}
 
     def _panels(self) -> list[dict[str, Any]]:
         worth = [t for t in self.tasks if any(a.logs or a.exceptions for a in t.attempts)]

@@ -1,0 +1,192 @@
+"""GET requests that survive passing faults, and downloads that bear no credentials."""
+
+import hashlib
+import logging
+import random
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from pathlib import Path
+from typing import TypeVar
+from urllib.parse import urlsplit
+
+import requests
+from requests.auth import AuthBase
+
+from spanbook_site.collect.errors import (
+    ExpiredError,
+    GitHubError,
+    RateLimitedError,
+    RefusedArtifactError,
+)
+
+TRIES = 6
+TIMEOUT = (10, 60)  # seconds to connect, seconds without a byte
+CHUNK = 1 << 20
+PASSING = {408, 500, 502, 503, 504}
+WITHOUT_A_TIME = 60.0  # seconds: what GitHub asks for where it names none
+AGENT = {"User-Agent": "spanbook-site"}
+Made = TypeVar("Made")
+
+logger = logging.getLogger(__name__)
+
+
+class BrokenOffError(Exception):
+    """It may be tried again from its start."""
+
+
+class GoneError(Exception):
+    """404: it is not there."""
+
+
+class Bearer(AuthBase):
+    """Sends the token, or nothing; with either, ``requests`` leaves ``.netrc`` alone."""
+
+    def __init__(self, token: str = "") -> None:
+        self.token = token
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        """The request with its header."""
+        if self.token:
+            request.headers["Authorization"] = f"Bearer {self.token}"
+        return request
+
+
+class Patience:
+    """When the next request may go out, for all threads; ``most_wait`` bounds the seconds waited in all."""
+
+    def __init__(self, most_wait: float = 900, sleep: Callable[[float], None] = time.sleep) -> None:
+        self.most_wait = most_wait
+        self._sleep = sleep
+        self._waited = 0.0
+        self._lock = threading.Lock()
+
+    def wait(self) -> None:
+        """Hold while another thread sits out a rate limit."""
+        with self._lock:
+            pass
+
+    def sit_out(self, seconds: float) -> None:
+        """Hold all threads for a rate limit.
+
+        Raises:
+            RateLimitedError: that would be longer than we were told to wait.
+        """
+        with self._lock:
+            self._waited += seconds
+            if self._waited > self.most_wait:
+                raise RateLimitedError(seconds)
+            logger.warning("GitHub's rate limit: waiting %.0f s.", seconds)
+            self._sleep(seconds)
+
+    def back_off(self, attempt: int, why: object) -> None:
+        """Wait a little longer each time, not in step with others."""
+        seconds = min(30.0, 2.0**attempt) * random.uniform(0.25, 0.5)  # noqa: S311
+        logger.info("%s; trying again in %.1f s.", why, seconds)
+        self._sleep(seconds)
+
+    def tried(self, what: str, once: Callable[[], Made]) -> Made:
+        """The outcome of ``once``, called again as long as the fault may pass.
+
+        Raises:
+            GitHubError: it did not pass.
+        """
+        for attempt in range(1, TRIES + 1):
+            self.wait()
+            try:
+                return once()
+            except (requests.ConnectionError, requests.Timeout, BrokenOffError) as error:
+                if attempt == TRIES:
+                    raise GitHubError(f"{what} failed {TRIES} times: {error}") from error
+                self.back_off(attempt, f"{what}: {error}")
+        raise AssertionError  # the last try returned or raised
+
+
+@dataclass(frozen=True)
+class Downloaded:
+    """A file that came: its SHA-256 in hex, and its bytes."""
+
+    sha256: str
+    size: int
+
+
+def download(url: str, target: Path, most: int) -> Downloaded:
+    """Stream a URL to a file, once, without credentials.
+
+    Raises:
+        BrokenOffError, requests.ConnectionError, requests.Timeout: it may be tried again.
+        GoneError: 404.
+        ExpiredError: 410.
+        RefusedArtifactError: more than ``most`` bytes came.
+        GitHubError: another answer.
+    """
+    digest, size = hashlib.sha256(), 0
+    with requests.get(url, stream=True, timeout=TIMEOUT, headers=AGENT, auth=Bearer()) as answer:
+        if answer.status_code in PASSING or answer.status_code == requests.codes.too_many_requests:
+            raise BrokenOffError(f"it answered {answer.status_code}")
+        if answer.status_code == requests.codes.not_found:
+            raise GoneError
+        if answer.status_code == requests.codes.gone:
+            raise ExpiredError
+        if answer.status_code == requests.codes.forbidden:  # a link past its minute
+            raise BrokenOffError("it answered 403")
+        if not answer.ok:
+            raise GitHubError(f"The download answered {answer.status_code}.")
+        with target.open("wb") as out:
+            try:
+                for chunk in answer.iter_content(CHUNK):
+                    size += len(chunk)
+                    if size > most:
+                        raise RefusedArtifactError(f"more than {most:,} bytes came")
+                    digest.update(chunk)
+                    out.write(chunk)
+            except requests.exceptions.ChunkedEncodingError as error:
+                raise BrokenOffError(str(error)) from error
+        declared = answer.headers.get("Content-Length", "")
+        packed = answer.headers.get("Content-Encoding", "identity") != "identity"
+    if declared.isdigit() and not packed and int(declared) != size:
+        raise BrokenOffError(f"{size:,} of {int(declared):,} bytes came")
+    return Downloaded(digest.hexdigest(), size)
+
+
+def rate_limit(answer: requests.Response) -> float | None:
+    """Seconds to wait where the answer is a primary or secondary rate limit, else None.
+
+    Source: GitHub's docs, "Rate limits for the REST API": ``Retry-After`` first, then
+    ``X-RateLimit-Reset`` where nothing remains, else at least a minute.
+    """
+    if answer.status_code not in (403, 429):
+        return None
+    if after := answer.headers.get("Retry-After", "").strip():
+        return _seconds(after)
+    if answer.headers.get("X-RateLimit-Remaining", "").strip() == "0":
+        reset = answer.headers.get("X-RateLimit-Reset", "").strip()
+        return max(1.0, float(reset) - time.time() + 1) if reset.isdigit() else WITHOUT_A_TIME
+    if answer.status_code == 429 or "rate limit" in answer.text[:10_000].lower():
+        return WITHOUT_A_TIME
+    return None
+
+
+def _seconds(after: str) -> float:
+    if after.isdigit():
+        return float(after)
+    try:
+        return max(1.0, parsedate_to_datetime(after).timestamp() - time.time())
+    except (ValueError, TypeError):
+        return WITHOUT_A_TIME
+
+
+def same_host(one: str, other: str) -> bool:
+    """Whether two URLs have the same scheme, host and port: what one may see, the other may."""
+    return _origin(one) == _origin(other)
+
+
+def _origin(url: str) -> tuple[str, str | None, int | None]:
+    parts = urlsplit(url)
+    try:
+        port = parts.port
+    except ValueError:
+        port = -1
+    return parts.scheme, parts.hostname, port or {"https": 443, "http": 80}.get(parts.scheme)
