@@ -3,8 +3,10 @@
 import os
 import subprocess
 import sys
+import time
 
 import psutil
+from spanbook import idle_agent
 
 SCRIPT = """
 import os
@@ -29,7 +31,7 @@ with cluster(Settings(cpus=2), Path.cwd()) as where:
 
 
 def test_ray_starts_only_what_runs_tasks():
-    """No autoscaler, log monitor or API server; at the end no process and no file is left."""
+    """No autoscaler, log monitor, API server or dashboard agent; at the end nothing is left of it."""
     env = {k: v for k, v in os.environ.items() if not k.startswith("RAY_")}
     done = subprocess.run(
         [sys.executable, "-c", SCRIPT], capture_output=True, text=True, env=env, check=True
@@ -37,8 +39,9 @@ def test_ray_starts_only_what_runs_tasks():
     session, *children = done.stdout.splitlines()
     told = "\n".join(children)
     assert "gcs_server" in told
-    for part in ("monitor.py", "log_monitor", "dashboard/dashboard.py"):
+    for part in ("monitor.py", "log_monitor", "dashboard/dashboard.py", "DashboardAgent"):
         assert part not in told
+    assert "idle_agent.py" in told
     assert not os.path.exists(session)  # noqa: PTH110
     assert done.stderr == ""
     _, alive = psutil.wait_procs(
@@ -50,3 +53,40 @@ def test_ray_starts_only_what_runs_tasks():
         timeout=10,
     )
     assert alive == []
+
+
+def test_two_rays_start_at_once():
+    """Ray's own agent insists on one port of the machine, and waits for it; a run's Ray does not."""
+    env = {k: v for k, v in os.environ.items() if not k.startswith("RAY_")}
+    both = [
+        subprocess.Popen([sys.executable, "-c", SCRIPT], stdout=subprocess.PIPE, env=env)
+        for _ in range(2)
+    ]
+    told = [process.communicate(timeout=240)[0].decode() for process in both]
+    assert [process.returncode for process in both] == [0, 0]
+    assert all("idle_agent.py" in text for text in told)
+
+
+def test_the_raylet_waits_for_its_slow_agent(tmp_path):
+    """The idle agent declares its ports when the other agent has: until then the raylet waits for it."""
+    (tmp_path / "with=equals").mkdir()
+    session = tmp_path / "with=equals"
+    agent = subprocess.Popen(
+        [sys.executable, "-I", "-S", idle_agent.__file__, "agent.py", f"--session-dir={session}"],
+        stdin=subprocess.PIPE,
+        env={"RAY_NODE_ID": "abc"},
+    )
+    time.sleep(1)
+    assert list(session.iterdir()) == []
+    other = session / "runtime_env_agent_port_abc"
+    other.write_text("12345")
+    declared = [session / f"{name}_abc" for name in idle_agent.PORTS]
+    deadline = time.monotonic() + 60
+    while not all(path.exists() for path in declared):
+        assert time.monotonic() < deadline
+        assert agent.poll() is None
+        time.sleep(0.02)
+    assert [path.read_text() for path in declared] == ["-1"] * 3
+    assert sorted(session.iterdir()) == sorted([other, *declared])
+    agent.communicate(timeout=60)  # the raylet is gone
+    assert agent.returncode == 0
