@@ -1,6 +1,7 @@
 """``spanbook import-mlflow``: from the command's words to run files."""
 
 import argparse
+import contextlib
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -101,8 +102,12 @@ def run(options: argparse.Namespace) -> int:
     for folder in options.artifacts:
         if not folder.is_dir():
             raise UsageError(f"--artifacts {folder}: there is no such folder.")
-    store = open_store(options.store)
-    store.roots = (*store.roots, *options.artifacts)
+    with contextlib.closing(open_store(options.store)) as store:
+        store.roots = (*store.roots, *options.artifacts)
+        return _run(store, options)
+
+
+def _run(store: Store, options: argparse.Namespace) -> int:
     into = options.into or default_runs()
     tally = Tally()
     families = _wanted(_families(store.runs()), options, tally)

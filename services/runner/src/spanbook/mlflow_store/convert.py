@@ -102,7 +102,8 @@ class _Writer:
         span = self._span_id("run")
         start, end = _ns(root.start), self._end(root, content)
         self._log(span, start, Event.RUN_STARTED, attrs={names.PIPELINE_NAME: self.pipeline})
-        self._log(span, start, Event.TAG, "MLflow", {names.KEY: "imported_from"})
+        for key, text in (("imported_from", "MLflow"), ("mlflow.runName", root.name)):
+            self._log(span, start, Event.TAG, text, {names.KEY: key})
         for index, run in enumerate([root, *self.family.nested]):
             own = content if run is root else self.store.content(run)
             end = max(end, self._task(index, run, own))

@@ -55,6 +55,9 @@ class FileStore:
                     found.append(self._run(folder, run, name, experiment.name, deleted=deleted))
         return found
 
+    def close(self) -> None:
+        """Nothing is held open."""
+
     def _experiments(self) -> Iterator[tuple[Path, bool]]:
         for top, deleted in ((self.folder, False), (self.folder / ".trash", True)):
             for folder in _folders(top):
@@ -120,7 +123,9 @@ class FileStore:
             except (ValueError, IndexError):
                 bad += bool(words)
         if bad:
-            self.problems.append(f"{path}: {bad} lines are not '<milliseconds> <value> <step>'.")
+            self.problems.append(
+                f"{path}: {bad} of its lines say no '<milliseconds> <value> <step>'."
+            )
         return sorted(points.values(), key=lambda point: (point.time, point.step))
 
     def _meta(self, folder: Path) -> dict[str, Any] | None:

@@ -22,25 +22,32 @@ class SqliteStore:
             self.file.parent / name for name in ("mlruns", "mlartifacts")
         )
         self.problems: list[str] = []
+        self._db: sqlite3.Connection | None = None
         try:
             self._db = sqlite3.connect(f"file:{quote(str(self.file))}?mode=ro", uri=True)
             self._db.row_factory = sqlite3.Row
             self._db.text_factory = lambda raw: raw.decode("utf-8", "replace")
-            self._tables = {
-                row[0]
-                for row in self._db.execute("SELECT name FROM sqlite_master WHERE type='table'")
-            }
+            listed = self._db.execute("SELECT name FROM sqlite_master WHERE type='table'")
+            self._tables = {row[0] for row in listed}
         except sqlite3.Error as error:
+            self.close()
             raise UsageError(
                 f"{self.file} cannot be read as a SQLite store ({error}). Give MLflow's mlflow.db, or "
                 "its folder mlruns."
             ) from error
         if missing := sorted(_NEEDED - self._tables):
+            self.close()
             raise UsageError(
                 f"{self.file} is a SQLite file, but no MLflow store: it has no table {missing[0]!r}."
             )
 
+    def close(self) -> None:
+        """Let go of the file."""
+        if self._db is not None:
+            self._db.close()
+
     def _rows(self, sql: str, *values: str) -> Iterator[sqlite3.Row]:
+        assert self._db is not None
         try:
             yield from self._db.execute(sql, values)
         except sqlite3.Error as error:

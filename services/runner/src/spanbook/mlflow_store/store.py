@@ -77,6 +77,9 @@ class Store(Protocol):
     def content(self, run: StoredRun) -> Content:
         """What was logged on a run."""
 
+    def close(self) -> None:
+        """Let go of what is open."""
+
 
 def open_store(given: str) -> Store:
     """The store that a path or URI names: a folder, a SQLite file, ``file:…`` or ``sqlite:///…``.
