@@ -1,9 +1,10 @@
 """Durable ingest over OTLP/gRPC, beside its floor and an agent that keeps nothing.
 
 The floor is what any durable receiver in Python has to do: the same gRPC server, the same protobuf
-parse, the bytes appended to one file, the same group fsync, and nothing else. The ceiling is
-``rotel`` (Rust) with its blackhole exporter, which writes nothing. All three take the same load
-from the same client in turns, several times over, so that the machine's noise meets them alike.
+parse, the bytes appended to a file (one a trace, as the collector does), the same group fsync, and
+nothing else. The ceiling is ``rotel`` (Rust) with its blackhole exporter, which writes nothing. All
+three take the same load from the same client in turns, several times over, so that the machine's
+noise meets them alike.
 """
 
 import argparse
@@ -94,37 +95,47 @@ async def load(port: int, clients: int, runs: int, seconds: float) -> Load:
 # -- the floor ---------------------------------------------------------------------------------
 
 
-def serve_floor(port: int, path: Path) -> None:
+def serve_floor(port: int, folder: Path) -> None:
     """Parse, append, group fsync; nothing else."""
-    asyncio.run(_serve_floor(port, path))
+    folder.mkdir()
+    asyncio.run(_serve_floor(port, folder))
 
 
-async def _serve_floor(port: int, path: Path) -> None:
-    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-    writer = ThreadPoolExecutor(1)
-    queue: list[tuple[bytes, asyncio.Future[None]]] = []
+async def _serve_floor(port: int, folder: Path) -> None:
+    handles: dict[bytes, int] = {}
+    writer, syncers = ThreadPoolExecutor(1), ThreadPoolExecutor(8)
+    queue: list[tuple[bytes, bytes, asyncio.Future[None]]] = []
     loop = asyncio.get_running_loop()
     running = False
 
-    def write(payloads: list[bytes]) -> None:
-        for payload in payloads:
-            os.write(handle, payload)
-        os.fdatasync(handle)
+    def write(requests: list[tuple[bytes, bytes]]) -> None:
+        dirty = set()
+        for trace, payload in requests:
+            if trace not in handles:
+                flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+                handles[trace] = os.open(folder / trace.hex(), flags, 0o644)
+            os.write(handles[trace], payload)
+            dirty.add(handles[trace])
+        if len(dirty) == 1:
+            os.fdatasync(dirty.pop())
+        else:
+            list(syncers.map(os.fdatasync, dirty))
 
     async def rounds() -> None:
         nonlocal running, queue
         while queue:
             now, queue = queue, []
-            await loop.run_in_executor(writer, write, [payload for payload, _ in now])
-            for _, done in now:
+            await loop.run_in_executor(writer, write, [entry[:2] for entry in now])
+            for *_, done in now:
                 done.set_result(None)
         running = False
 
     async def export(payload: bytes, _: aio.ServicerContext) -> bytes:
         nonlocal running
-        ExportTraceServiceRequest.FromString(payload)
+        request = ExportTraceServiceRequest.FromString(payload)
+        trace = request.resource_spans[0].scope_spans[0].spans[0].trace_id
         done: asyncio.Future[None] = loop.create_future()
-        queue.append((payload, done))
+        queue.append((trace, payload, done))
         if not running:
             running = True
             tasks.append(asyncio.create_task(rounds()))
@@ -211,10 +222,11 @@ def _start(name: str, port: int, command: list[str]) -> Server:
     return Server(name, process, port)
 
 
-def start_collector(folder: Path) -> Server:
+def start_collector(folder: Path, *options: str) -> Server:
     """spanbook-collector, as it comes."""
     port = _free_port()
     command = [sys.executable, "-m", "spanbook_collector.cli", "--outputs", str(folder / "outputs")]
+    command += options
     return _start(
         "spanbook-collector", port, [*command, "--grpc-port", str(port), "--http-port", "0"]
     )
@@ -306,8 +318,10 @@ def _of(turns: list[Turn], figure: Callable[[Turn], float]) -> float:
 def main() -> None:
     """Measure all three, or be the floor."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--serve-floor", nargs=2, metavar=("PORT", "FILE"), help=argparse.SUPPRESS)
-    parser.add_argument("--seconds", type=float, default=4.0, help="of each turn")
+    parser.add_argument(
+        "--serve-floor", nargs=2, metavar=("PORT", "FOLDER"), help=argparse.SUPPRESS
+    )
+    parser.add_argument("--seconds", type=float, default=2.5, help="of each turn")
     parser.add_argument("--rounds", type=int, default=5, help="turns of each server and load")
     parser.add_argument("--without-rotel", action="store_true")
     parser.add_argument("--folder", type=Path, help="on the disk to measure (default: here)")

@@ -1,5 +1,8 @@
 """The seal, beside a parser: how long a journal takes to become a run file of about 100 MB.
 
+A run of five times that size tells that memory does not grow with the bytes, and what another
+client notices of a seal.
+
 Measured by turns with ``orjson.loads`` of the very bytes that the seal gave, each in a process of
 its own: parsing is the cheapest that any reader does with them. Prints a Markdown table.
 """
@@ -7,6 +10,7 @@ its own: parsing is the cheapest that any reader does with them. Prints a Markdo
 import argparse
 import gc
 import json
+import os
 import random
 import resource
 import statistics
@@ -14,9 +18,11 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import grpc
+import ingest
 import orjson
 from spanbook_runfile import encode, names
 from spanbook_runfile.journal import MAGIC, Signal, frame
@@ -115,24 +121,54 @@ def measure(way: str, journal: Path, runs: Path) -> None:
     print(json.dumps(told))
 
 
-def compare(title: str, journal: Path, runs: Path, repeats: int) -> None:
-    """All ways by turns; prints a row each, medians."""
-    found: dict[str, list[dict[str, float]]] = {way: [] for way in WAYS}
+def compare(title: str, journal: Path, runs: Path, repeats: int, ways: Sequence[str]) -> None:
+    """The ways by turns; prints a row each, medians."""
+    found: dict[str, list[dict[str, float]]] = {way: [] for way in ways}
     for _ in range(repeats):
         for way, told in found.items():
             command = [sys.executable, __file__, "--once", way, str(journal), str(runs)]
             out = subprocess.run(command, check=True, capture_output=True, text=True).stdout
             told.append(json.loads(out))
     size = (runs / f"{RUN}.json").stat().st_size / 1e6
-    base = statistics.median(told["cpu"] for told in found["seal"])
+    base = {key: statistics.median(told[key] for told in found["seal"]) for key in ("wall", "cpu")}
     for way, told in found.items():
         wall, cpu, memory = (
             statistics.median(one[key] for one in told) for key in ("wall", "cpu", "memory")
         )
-        times = f"seal takes {base / cpu:.1f} times its CPU" if way != "seal" else ""
+        times = f"{base['wall'] / wall:.1f}, CPU {base['cpu'] / cpu:.1f}" if way != "seal" else ""
         print(
             f"| {title}, {size:.0f} MB | {WAYS[way]} | {wall:.2f} | {cpu:.2f} | {size / cpu:.0f} "
             f"| {memory:.0f} | {times} |"
+        )
+
+
+def beside_a_seal(journal: Path, folder: Path) -> None:
+    """A client's latency in a collector that seals this journal, and in one that does not."""
+    payload = ingest.batch(os.urandom(16).hex())
+    waited: dict[bool, list[float]] = {True: [], False: []}
+    (folder / "outputs" / "journals").mkdir(parents=True)
+    journal.rename(folder / "outputs" / "journals" / f"{RUN}.journal")
+    target = folder / "outputs" / "runs" / f"{RUN}.json"
+    server = ingest.start_collector(folder, "--idle", "2")  # by the time of the file
+    try:
+        with grpc.insecure_channel(f"127.0.0.1:{server.port}") as channel:
+            call = channel.unary_unary(ingest.METHOD)
+            end = time.monotonic() + 600
+            while len(waited[False]) < 300 and time.monotonic() < end:
+                sealing = not target.exists()
+                begun = time.perf_counter()
+                number = sum(map(len, waited.values())) + 1
+                call(payload.replace(ingest.MARK, number.to_bytes(6, "big")))
+                waited[sealing].append(time.perf_counter() - begun)
+        memory = server.memory() / 1e6
+    finally:
+        server.stop()
+    for sealing, times in waited.items():
+        ordered = sorted(times)
+        print(
+            f"| {'while it is sealed' if sealing else 'afterwards'} | {len(ordered)} "
+            f"| {statistics.median(ordered) * 1e3:.1f} ms | {ordered[int(len(ordered) * 0.99)] * 1e3:.1f} ms "
+            f"| {ordered[-1] * 1e3:.1f} ms | {memory:.0f} MB |"
         )
 
 
@@ -143,23 +179,35 @@ def main() -> None:
         "--once", nargs=3, metavar=("WAY", "JOURNAL", "RUNS"), help=argparse.SUPPRESS
     )
     parser.add_argument("--repeats", type=int, default=REPEATS)
+    parser.add_argument("--folder", type=Path, help="on the disk to measure (default: here)")
     parser.add_argument("--megabytes", type=int, default=100, help="size of each run file")
     options = parser.parse_args()
     if options.once:
         measure(options.once[0], Path(options.once[1]), Path(options.once[2]))
         return
-    print("| run | way | s | CPU s | MB/CPU s | MB of memory | |")
+    print(
+        "| run | way | s | CPU s | MB/CPU s | MB of memory | the seal takes so many times its time |"
+    )
     print("| - | - | -: | -: | -: | -: | - |")
-    with tempfile.TemporaryDirectory() as folder:
-        journal = Path(folder) / "bench.journal"
-        small_spans(journal, options.megabytes * 1_000_000 // 809)
-        compare("small spans", journal, Path(folder), options.repeats)
-        large_artifacts(journal, max(1, options.megabytes * 3 // 4))
-        compare("large artifacts", journal, Path(folder), options.repeats)
+    with tempfile.TemporaryDirectory(prefix=".seal-", dir=options.folder or Path.cwd()) as name:
+        folder, size = Path(name), options.megabytes
+        journal = folder / "bench.journal"
+        for factor, repeats, ways in ((1, options.repeats, tuple(WAYS)), (5, 1, ("seal",))):
+            small_spans(journal, factor * size * 1_000_000 // 809)
+            compare("small spans", journal, folder, repeats, ways)
+            large_artifacts(journal, max(1, factor * size * 3 // 4))
+            compare("large artifacts", journal, folder, repeats, ways)
+        print(
+            f"\nAnother client, batches of {ingest.SPANS} spans, beside the seal of the last:\n\n"
+            "| | requests | p50 | p99 | longest | collector's peak memory |\n"
+            "| - | -: | -: | -: | -: | -: |"
+        )
+        beside_a_seal(journal, folder)
     print(
         f"\nMedians of {options.repeats}, taken by turns, each in a process of its own. Memory is the "
         "growth of the resident set at its highest; a parser's starts after the file's bytes were "
-        "read. The goal is a seal within 2 times of `orjson.loads`."
+        "read. The goal is a seal within 2 times of `orjson.loads` of the same bytes. The seal sorts, "
+        "hashes, writes and fsyncs, too; Python's garbage collector runs in it as it comes."
     )
 
 
