@@ -1,16 +1,19 @@
-"""Take the pictures of docs/images from sample runs: every kind of page, wide, narrow, light and dark.
+"""Take the pictures of docs/images from sample runs; ``--every`` takes all pages, wide and narrow, light and dark.
 
-usage: python services/site-builder/screenshots.py [FOLDER]      (default: docs/images)
+usage: python services/site-builder/screenshots.py [--every] [FOLDER]      (default: docs/images)
 """
 
+import argparse
 import json
 import os
 import shutil
 import sys
 import tempfile
+from datetime import UTC, datetime
 from pathlib import Path
 
 from playwright.sync_api import Browser, ConsoleMessage, sync_playwright
+from spanbook_runfile import names
 from spanbook_runfile.samples import golden, many_small, wide, write_samples
 from spanbook_site.build import Builder
 from spanbook_site.settings import Report, Settings
@@ -19,6 +22,11 @@ from spanbook_site.vendor import default_folder
 ROOT = Path(__file__).resolve().parents[2]
 QUIET = ["--disable-gpu", "--disable-quic", "--disable-sync", "--no-first-run",
          "--disable-background-networking", "--disable-component-update"]  # fmt: skip
+NOW = datetime.fromtimestamp(golden.START / 1e9 + 5 * 3600, UTC)  # what the pages' clock says
+TITLES = (
+    "Train on 1200 images as well", "Plot the confusion of 3 and 8", "Pin scikit-learn",
+    "Split by writer, not by image", "Say why a benchmark is late", "Log the loss of each epoch",
+)  # fmt: skip
 SETTINGS = Settings(
     title="mnist-digits-demo-pipeline",
     description="Handwritten digits, trained and benchmarked every day.",
@@ -31,15 +39,17 @@ SETTINGS = Settings(
 def sites(folder: Path) -> dict[str, Path]:
     """A site of the usual kind, one with a single run, and one with every fault there is."""
     made = {}
-    for name in ("history", "one", "faults"):
+    for name in ("history", "one", "faults", "empty"):
         outputs = folder / name
         (outputs / "runs").mkdir(parents=True)
         if name == "history":
             _write_history(outputs)
         elif name == "one":
             (outputs / "runs" / f"{golden.ok().id}.json").write_bytes(golden.ok().sealed())
-        else:
-            write_samples(outputs)
+        elif name == "faults":
+            (outputs / "ids").mkdir()
+            for sample, path in write_samples(outputs).items():
+                (outputs / "ids" / sample).write_text(path.stem)
             large = wide(1000)
             (outputs / "runs" / f"{large.id}.json").write_bytes(large.sealed())
         made[name] = outputs / "site"
@@ -58,11 +68,16 @@ def _write_history(outputs: Path) -> None:
     for odd in ("hostile", "ancient", "distant", "foreign", "empty", "tampered", "wide"):
         samples[odd].unlink()
     for number in range(14):
+        commit = f"{(number // 2 + 3) * 0x9E3779B97F4A7C15F39CC0605CEDC835 % (1 << 160):040x}"
         run = golden.ok(
             f"day-{number}",
             sizes=(600, 800, 1000, 1200),
             start=golden.START - number * golden.DAY,
-            gain=-0.002 * number,
+            gain=-0.002 * (number // 3),
+            context={
+                names.COMMIT_TITLE: TITLES[number // 2 % len(TITLES)],
+                names.REF_REVISION: commit,
+            },
         )
         (outputs / "runs" / f"{run.id}.json").write_bytes(run.sealed())
     many_small(outputs / "runs", 300)
@@ -74,42 +89,76 @@ def _task(site: Path, run: str, name: str) -> str:
     return f"runs/{run}/tasks/{task}/index.html"
 
 
-def shots(made: dict[str, Path]) -> list[tuple[str, str, str, int, str]]:
-    """(name, site, address, width, colour scheme) of each picture."""
+def pages(made: dict[str, Path]) -> dict[str, tuple[str, str]]:
+    """(site, address) of each kind of page and each state worth a look."""
     ok, failed = golden.ok().id, golden.failed().id
     site = made["history"]
-    pages = {
-        "runs": "index.html",
-        "run": f"runs/{ok}/index.html",
-        "failed": f"runs/{failed}/index.html",
-        "task-run": _task(site, ok, "train_model"),
-        "notebook": _task(site, ok, "benchmark-model"),
-        "task": "tasks/train_model/index.html",
-        "trends": "trends/index.html",
-        "compare": f"compare.html#runs={ok},{failed}",
+    day = golden.ok("day-0").id
+    model = next(site.glob(f"runs/{day}/tasks/*/views/*.onnx.html")).relative_to(site).as_posix()
+    return {
+        "runs": ("history", "index.html"),
+        "run": ("history", f"runs/{day}/index.html"),
+        "failed": ("history", f"runs/{failed}/index.html"),
+        "task-run": ("history", _task(site, day, "train_model")),
+        "notebook": ("history", _task(site, day, "benchmark-model")),
+        "task": ("history", "tasks/train_model/index.html"),
+        "tasks": ("history", "tasks/index.html"),
+        "trends": ("history", "trends/index.html"),
+        "trend": ("history", "trends/train_model.html"),
+        "compare": ("history", f"compare.html#runs={golden.ok('day-3').id},{day}"),
+        "compare-failed": ("history", f"compare.html#runs={ok},{failed}"),
+        "compare-empty": ("history", "compare.html"),
+        "reports": ("history", "reports/index.html"),
+        "report": ("history", "reports/model-quality.html"),
+        "model": ("history", model),
+        "about": ("history", "about.html"),
+        "missing": ("history", "404.html"),
+        "runs-empty": ("empty", "index.html"),
+        "trends-empty": ("empty", "trends/index.html"),
+        "tasks-empty": ("empty", "tasks/index.html"),
+        "runs-one": ("one", "index.html"),
+        "trends-one": ("one", "trends/index.html"),
+        "task-one": ("one", "tasks/train_model/index.html"),
+        "runs-faults": ("faults", "index.html"),
+        "hostile": ("faults", f"runs/{golden_id('hostile', made)}/index.html"),
+        "run-1000-tasks": ("faults", f"runs/{wide(1000).id}/index.html"),
+        "run-60-tasks": ("faults", f"runs/{wide(60).id}/index.html"),
     }
-    wanted = [(name, "history", address, 1280, "light") for name, address in pages.items()]
-    wanted += [(f"{name}-dark", "history", pages[name], 1280, "dark") for name in ("runs", "run")]
-    wanted += [
-        (f"{name}-phone", "history", pages[name], 390, "light")
-        for name in ("runs", "run", "task-run")
+
+
+def golden_id(name: str, made: dict[str, Path]) -> str:
+    """The id of a sample run, by its name."""
+    return (made["faults"].parent / "ids" / name).read_text()
+
+
+def shots(made: dict[str, Path], *, every: bool) -> list[tuple[str, str, str, int, str]]:
+    """(name, site, address, width, colour scheme) of each picture."""
+    found = pages(made)
+    if every:
+        return [
+            (f"{name}-{width}-{scheme}", *where, width, scheme)
+            for name, where in found.items()
+            for width, scheme in ((1280, "light"), (390, "dark"))
+        ]
+    wide_light = ["runs", "run", "failed", "task-run", "notebook", "task", "trends", "compare", "runs-one",
+                  "runs-faults", "run-1000-tasks", "run-60-tasks"]  # fmt: skip
+    wanted = [(name, *found[name], 1280, "light") for name in wide_light]
+    wanted += [(f"{name}-dark", *found[name], 1280, "dark") for name in ("runs", "run")]
+    return wanted + [
+        (f"{name}-phone", *found[name], 390, "light") for name in ("runs", "run", "task-run")
     ]
-    wanted.append(("runs-one", "one", "index.html", 1280, "light"))
-    wanted.append(("runs-faults", "faults", "index.html", 1280, "light"))
-    wanted.append(("run-1000-tasks", "faults", f"runs/{wide(1000).id}/index.html", 1280, "light"))
-    wanted.append(("run-60-tasks", "faults", f"runs/{wide(60).id}/index.html", 1280, "light"))
-    return wanted
 
 
-def take(browser: Browser, made: dict[str, Path], target: Path) -> None:
+def take(browser: Browser, made: dict[str, Path], target: Path, *, every: bool) -> None:
     """Take every picture; what the page says on its console is told."""
-    for name, site, address, width, scheme in shots(made):
+    for name, site, address, width, scheme in shots(made, every=every):
         context = browser.new_context(
             viewport={"width": width, "height": 900},
             color_scheme=scheme,
             locale="en-GB",  # type: ignore[arg-type]
         )
         page = context.new_page()
+        page.clock.set_fixed_time(NOW)
         page.on("console", lambda message, name=name: _told(name, message))
         path, _, fragment = address.partition("#")
         page.goto((made[site] / path).as_uri() + (f"#{fragment}" if fragment else ""))
@@ -130,7 +179,13 @@ def _told(name: str, message: ConsoleMessage) -> None:
 
 def main() -> None:
     """Build the sample sites and take the pictures."""
-    target = Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "docs" / "images"
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folder", nargs="?", type=Path, default=ROOT / "docs" / "images")
+    parser.add_argument(
+        "--every", action="store_true", help="all pages, wide and narrow, light and dark"
+    )
+    asked = parser.parse_args()
+    target: Path = asked.folder
     target.mkdir(parents=True, exist_ok=True)
     path = (
         os.environ.get("SPANBOOK_CHROMIUM")
@@ -141,7 +196,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
         made = sites(Path(folder))
         browser = playwright.chromium.launch(executable_path=path, args=arguments)
-        take(browser, made, target)
+        take(browser, made, target, every=asked.every)
         browser.close()
 
 

@@ -10,17 +10,15 @@ from pathlib import Path
 
 from spanbook_site import settings, vendor
 from spanbook_site.build import Builder, Report
-from spanbook_site.collect import command as collect
 from spanbook_site.errors import SiteError
 from spanbook_site.formats import plural
 from spanbook_site.mlflow import wheel
 from spanbook_site.progress import Progress
 from spanbook_site.watch import watch
 
-DEFAULT_SETTINGS = Path("spanbook.yaml")
 
-
-def _parser() -> argparse.ArgumentParser:
+def _parser(*, building: bool = False) -> argparse.ArgumentParser:
+    """The command line; ``building`` leaves out what takes long to import and builds nothing."""
     parser = argparse.ArgumentParser(
         prog="spanbook-site",
         description="Build the static tracker from run files and nothing else.",
@@ -82,39 +80,44 @@ def _parser() -> argparse.ArgumentParser:
         "mlflow-ui", help="fetch MLflow's own UI, which then is a part of every site"
     )
     ui.add_argument("--wheel", type=Path, metavar="FILE", help="a wheel downloaded before")
-    collect.add_command(commands)
+    if not building:
+        from spanbook_site.collect import command as collect  # noqa: PLC0415 - brings requests
+        from spanbook_site.history import command as history  # noqa: PLC0415
+
+        collect.add_command(commands)
+        history.add_commands(commands)
     return parser
-
-
-def _settings_path(given: Path | None) -> Path | None:
-    if given is not None:
-        return given
-    if named := os.environ.get("SPANBOOK_SETTINGS"):
-        return Path(named)
-    return DEFAULT_SETTINGS if DEFAULT_SETTINGS.exists() else None
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit status."""
-    arguments = _parser().parse_args(argv)
+    given = sys.argv[1:] if argv is None else argv
+    arguments = _parser(building=given[:1] == ["build"]).parse_args(given)
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
     try:
-        if arguments.command == "vendor":
-            folder = vendor.fetch(arguments.to or vendor.default_folder())
-            print(f"The browser libraries are in {folder}.")
-            return 0
-        if arguments.command == "mlflow-ui":
-            wheel.fetch(wheel.folder(), wheel=arguments.wheel)
-            print(f"The UI of MLflow {wheel.VERSION} is in {wheel.folder()}.")
-            return 0
-        if arguments.command == "collect":
-            return collect.run(arguments)
-        return _build(arguments)
+        return _run(arguments)
     except SiteError as error:
         print(f"spanbook-site: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    if arguments.command == "build":
+        return _build(arguments)
+    if arguments.command == "vendor":
+        folder = vendor.fetch(arguments.to or vendor.default_folder())
+        print(f"The browser libraries are in {folder}.")
+        return 0
+    if arguments.command == "mlflow-ui":
+        wheel.fetch(wheel.folder(), wheel=arguments.wheel)
+        print(f"The UI of MLflow {wheel.VERSION} is in {wheel.folder()}.")
+        return 0
+    from spanbook_site.collect import command as collect  # noqa: PLC0415
+    from spanbook_site.history import command as history  # noqa: PLC0415
+
+    return (collect if arguments.command == "collect" else history).run(arguments)
 
 
 def _build(arguments: argparse.Namespace) -> int:
@@ -125,7 +128,7 @@ def _build(arguments: argparse.Namespace) -> int:
         arguments.runs,
         arguments.out,
         journals=arguments.journals or arguments.runs.parent / "journals",
-        settings=settings.load(_settings_path(arguments.settings)),
+        settings=settings.load(settings.find(arguments.settings)),
         vendor=arguments.vendor or vendor.default_folder(),
         jobs=arguments.jobs,
         progress=Progress(enabled=False if arguments.quiet else None),

@@ -171,6 +171,7 @@ def compare(run: Run, short: Summary) -> bytes:
             "start": None if short["start"] is None else short["start"] / 1000,
             "duration": short["duration"],
             "context": context,
+            "repository": short["repository"],
             "parameters": short["parameters"],
             "metrics": {key: value[0] for key, value in short["metrics"].items()},
             "tasks": tasks,

@@ -2,6 +2,7 @@
 
 import math
 import unicodedata
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 
 NS = 1_000_000_000
@@ -96,6 +97,32 @@ def number(value: object) -> str:
     if not math.isfinite(value):
         return "NaN" if math.isnan(value) else "∞" if value > 0 else "\N{MINUS SIGN}∞"
     return f"{value:.6g}".replace("-", "\N{MINUS SIGN}")
+
+
+def places(values: Iterable[object]) -> int | None:
+    """Decimals that a column of numbers is shown with; None where each is best shown by itself.
+
+    Four significant digits of the largest, none where all are whole: it hangs on their size only,
+    so that a column seldom changes its looks when a run is added.
+    """
+    found = [v for v in values if isinstance(v, int | float) and not isinstance(v, bool)]
+    found = [v for v in found if math.isfinite(v)]
+    most = max(map(abs, found), default=0)
+    if not found or most >= 1e6 or 0 < most < 1e-2:
+        return None
+    if all(float(v).is_integer() for v in found):
+        return 0
+    return max(0, 3 - math.floor(math.log10(most)))
+
+
+def fixed(value: object, decimals: int | None) -> str:
+    """A number with so many decimals; one that would look like nothing keeps its own digits."""
+    if decimals is None or isinstance(value, bool) or not isinstance(value, int | float):
+        return number(value)
+    if not math.isfinite(value) or (value and abs(value) < 0.5 * 10**-decimals):
+        return number(value)
+    whole = f"{value:,.{decimals}f}" if abs(value) >= 10_000 else f"{value:.{decimals}f}"
+    return whole.replace(",", "\N{NARROW NO-BREAK SPACE}").replace("-", "\N{MINUS SIGN}")
 
 
 def text(value: object, limit: int = 300) -> str:

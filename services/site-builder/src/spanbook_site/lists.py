@@ -63,12 +63,14 @@ class Lists:
     def _newest(self, records: Sequence[Record], count: int) -> list[Summary]:
         return [self.summary(r.key) for r in records[: -count - 1 : -1]]
 
-    def _run_shards(self, group: str, records: Sequence[Record], columns: Sequence[str]) -> None:
+    def _run_shards(
+        self, group: str, records: Sequence[Record], columns: Sequence[home.Column]
+    ) -> None:
         total = -(-len(records) // SHARD)
         for number in range(1, total + 1):
             part = records[(number - 1) * SHARD : number * SHARD]
             last = number >= total - 1  # its page links to the next, if there is one
-            key = key_of(columns, _versions(part), str(last and total))
+            key = key_of(map(str, columns), _versions(part), str(last and total))
 
             def write(output: Output, number: int = number, part: Sequence[Record] = part) -> None:
                 rows = [self.summary(r.key) for r in reversed(part)]
@@ -81,12 +83,16 @@ class Lists:
         main: Sequence[Record],
         changes: Sequence[Record],
         broken: Sequence[Record],
-        columns: Sequence[str],
+        columns: Sequence[home.Column],
     ) -> None:
         newest, newest_changes = main[-WINDOW:], changes[-WINDOW:]
         counts = (str(len(main)), str(len(changes)))
         key = key_of(
-            columns, _versions(newest), _versions(newest_changes), _versions(broken), counts
+            map(str, columns),
+            _versions(newest),
+            _versions(newest_changes),
+            _versions(broken),
+            counts,
         )
 
         def write(output: Output) -> None:

@@ -3,7 +3,6 @@
 import hashlib
 import logging
 from collections.abc import Callable, Iterable
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -49,11 +48,7 @@ class Memo:
         """Write the memo for the next build."""
         self.groups = self.fresh
         self.changed = set()
-        raw = {
-            "site": self.site,
-            "runs": {k: asdict(r) for k, r in self.runs.items()},
-            "groups": self.groups,
-        }
+        raw = {"site": self.site, "runs": self.runs, "groups": self.groups}
         replace_file(self.path, orjson.dumps(raw))
 
     def begin(self) -> None:

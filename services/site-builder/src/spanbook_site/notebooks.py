@@ -9,7 +9,6 @@ import re
 from functools import cache, lru_cache
 from typing import Any
 
-import nbformat
 from markupsafe import escape
 
 TOKEN = "spanbook-output-{}-"  # noqa: S105 - a placeholder
@@ -27,6 +26,8 @@ def notebook_html(content: bytes) -> str:
     Raises:
         NotebookError: it is no notebook.
     """
+    import nbformat  # noqa: PLC0415 - a tenth of a second, where no notebook is
+
     try:
         notebook = nbformat.reads(content.decode("utf-8"), as_version=4)  # type: ignore[no-untyped-call]
         images = _take_images(notebook)

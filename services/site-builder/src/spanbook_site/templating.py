@@ -1,12 +1,14 @@
 """Templates: Jinja with autoescape, and what every page needs."""
 
+import os
 import re
 from collections.abc import Mapping
-from functools import cached_property, lru_cache
+from functools import cache, cached_property, lru_cache
+from pathlib import Path
 from typing import Any
 
 import orjson
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment, FileSystemBytecodeCache, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from spanbook_site import formats
@@ -64,6 +66,7 @@ class Templates:
     def _environment(self) -> Environment:
         environment = Environment(
             loader=PackageLoader("spanbook_site"),
+            bytecode_cache=bytecode_cache(),
             autoescape=True,
             undefined=StrictUndefined,
             trim_blocks=True,
@@ -77,6 +80,7 @@ class Templates:
             "duration",
             "size",
             "number",
+            "fixed",
             "text",
             "visible",
             "state_word",
@@ -108,6 +112,10 @@ class Templates:
         }
         return _squeeze(self._environment.get_template(template).render(context))
 
+    def alone(self, template: str, **values: Any) -> str:
+        """A page that stands by itself, just as its template has it."""
+        return self._environment.get_template(template).render(values)
+
     def macro(self, template: str, name: str, address: str, *arguments: Any) -> str:
         """One macro of a template, as on the page at an address: rows for the data files."""
         module = self._module(template, address)
@@ -134,6 +142,20 @@ class Templates:
         if kind != "compare":
             wanted.remove("compare.js")
         return [s for s in wanted if s in self.available or f"js/{s}" in self.available]
+
+
+@cache
+def bytecode_cache() -> FileSystemBytecodeCache | None:
+    """Compiled templates, kept in the user's cache: half a second of each build that adds a run."""
+    base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")  # noqa: PTH111 - Path.home() fails for a user without a home
+    folder = Path(base) / "spanbook" / "templates"
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError:  # a container without a home to write to
+        return None
+    if not os.access(folder, os.W_OK):
+        return None
+    return FileSystemBytecodeCache(str(folder))
 
 
 def _made(

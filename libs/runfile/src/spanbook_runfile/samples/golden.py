@@ -1,6 +1,6 @@
 """The golden runs: one of each way in which a run can go."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
@@ -55,9 +55,11 @@ def ok(
     start: int = START,
     gain: float = 0.0,
     on_github: bool = True,
+    context: Mapping[str, object] | None = None,
 ) -> SampleRun:
-    """The demo pipeline's run as it should be; ``gain`` shifts its metrics."""
-    run = SampleRun(name, start=start, resource=ON_GITHUB if on_github else None)
+    """The demo pipeline's run as it should be; ``gain`` shifts its metrics, ``context`` its origin."""
+    resource = {**(ON_GITHUB if on_github else {}), **(context or {})}
+    run = SampleRun(name, start=start, resource=resource)
     run.log.tag(0.1, "purpose", "nightly")
     run.log.parameters(0.1, train_sizes=list(sizes))
     digits = _ingest(run)

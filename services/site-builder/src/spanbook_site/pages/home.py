@@ -32,10 +32,22 @@ class Group:
     shards: int
 
 
-def columns(newest: Sequence[Summary], settings: Settings) -> tuple[str, ...]:
+@dataclass(frozen=True)
+class Column:
+    """A metric column: ``task.metric``, and how many decimals line it up."""
+
+    key: str
+    places: int | None
+
+
+def columns(newest: Sequence[Summary], settings: Settings) -> tuple[Column, ...]:
     """Metric columns: the chosen ones, else the first numbers of the last task that has any."""
-    if settings.metrics:
-        return settings.metrics
+    keys = settings.metrics or _first_numbers(newest)
+    found = [numbers.of_run(run, settings.minimize) for run in newest]
+    return tuple(Column(key, formats.places(f.get(key) for f in found)) for key in keys)
+
+
+def _first_numbers(newest: Sequence[Summary]) -> tuple[str, ...]:
     for run in newest:
         for task in reversed(run["tasks"]):
             if found := numbers.of_task(task):
@@ -43,10 +55,10 @@ def columns(newest: Sequence[Summary], settings: Settings) -> tuple[str, ...]:
     return ()
 
 
-def with_shown(run: Summary, chosen: Sequence[str], settings: Settings) -> Summary:
+def with_shown(run: Summary, chosen: Sequence[Column], settings: Settings) -> Summary:
     """The run with its values of the metric columns."""
     found = numbers.of_run(run, settings.minimize)
-    return {**run, "shown": {key: found.get(key) for key in chosen}}
+    return {**run, "shown": {column.key: found.get(column.key) for column in chosen}}
 
 
 def write_shard(
@@ -56,7 +68,7 @@ def write_shard(
     number: int,
     total: int,
     rows: Sequence[Summary],
-    chosen: Sequence[str],
+    chosen: Sequence[Column],
 ) -> None:
     """One shard: a page for people, the same rows for the home page's script, and plain JSON."""
     shown = [with_shown(run, chosen, templates.settings) for run in rows]
@@ -83,7 +95,8 @@ def write_shard(
         for run in shown
     ]
     output.write_data(
-        Urls.runs_data(group, number), {"version": 1, "keys": [*KEYS, *chosen], "rows": data}
+        Urls.runs_data(group, number),
+        {"version": 1, "keys": [*KEYS, *(c.key for c in chosen)], "rows": data},
     )
 
 
@@ -102,7 +115,7 @@ KEYS = (
 )
 
 
-def values(run: Summary, chosen: Sequence[str]) -> list[Any]:
+def values(run: Summary, chosen: Sequence[Column]) -> list[Any]:
     """A run's cells as data, in the order of the table's columns."""
     fixed = [
         run["state"],
@@ -117,7 +130,7 @@ def values(run: Summary, chosen: Sequence[str]) -> list[Any]:
         run["commit"],
         run["actor"],
     ]
-    return fixed + [run["shown"].get(key) for key in chosen]
+    return fixed + [run["shown"].get(column.key) for column in chosen]
 
 
 def write_home(
@@ -127,7 +140,7 @@ def write_home(
     main: Group,
     changes: Group,
     broken: Sequence[Record],
-    columns: Sequence[str],
+    columns: Sequence[Column],
 ) -> None:
     """The home page."""
     settings = templates.settings

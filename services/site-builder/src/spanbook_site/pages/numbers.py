@@ -5,6 +5,8 @@ from collections.abc import Iterable, Sequence
 from spanbook_site.pages.task_run import less_is_better
 from spanbook_site.summary import Summary
 
+__all__ = ["first_seen", "less_is_better", "of_run", "of_task"]
+
 
 def of_task(task: Summary) -> dict[str, float]:
     """A task's last metric values, and those of its values that are numbers."""

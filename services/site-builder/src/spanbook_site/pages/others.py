@@ -10,6 +10,7 @@ from markupsafe import Markup
 
 from spanbook_site import formats
 from spanbook_site.output import Output
+from spanbook_site.pages import not_found
 from spanbook_site.summary import Summary
 from spanbook_site.templating import Templates
 from spanbook_site.urls import Urls
@@ -83,5 +84,4 @@ def write_fixed(output: Output, templates: Templates, shards: Sequence[str]) -> 
     output.write(
         Urls.ABOUT, templates.page("about.html", Urls.ABOUT, kind="about", title="About", body=body)
     )
-    page = templates.page("not_found.html", Urls.NOT_FOUND, kind="not-found", title="Not found")
-    output.write(Urls.NOT_FOUND, page)
+    not_found.write(output, templates)

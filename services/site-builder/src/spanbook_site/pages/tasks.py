@@ -4,10 +4,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from spanbook_site import formats
 from spanbook_site.memo import key_of
 from spanbook_site.output import Output
 from spanbook_site.pages import numbers
-from spanbook_site.summary import Summary, title
+from spanbook_site.settings import Settings
+from spanbook_site.summary import Summary, is_main, title
 from spanbook_site.templating import Templates
 from spanbook_site.urls import Urls
 
@@ -47,11 +49,12 @@ class Columns:
 
     parameters: tuple[str, ...]
     metrics: tuple[str, ...]
+    places: Mapping[str, int | None]  # decimals of each metric
 
     @property
     def key(self) -> str:
         """A digest of them."""
-        return key_of(self.parameters, self.metrics)
+        return key_of(self.parameters, self.metrics, map(str, self.places.values()))
 
 
 def rows_of(name: str, newest: Sequence[Summary]) -> list[Row]:
@@ -65,7 +68,9 @@ def columns(rows: Sequence[Row]) -> Columns:
     """The columns that the newest runs call for."""
     parameters = sorted(numbers.first_seen(row.task["parameters"] for row in rows))
     metrics = numbers.first_seen(row.numbers for row in rows)
-    return Columns(tuple(parameters[:MAX_COLUMNS]), tuple(metrics[:MAX_COLUMNS]))
+    shown = metrics[:MAX_COLUMNS]
+    places = {key: formats.places(row.numbers.get(key) for row in rows) for key in shown}
+    return Columns(tuple(parameters[:MAX_COLUMNS]), tuple(shown), places)
 
 
 def write_shard(
@@ -123,7 +128,7 @@ def write_page(
     constant = [
         key
         for key in columns.parameters
-        if len({str(r.task["parameters"].get(key)) for r in rows}) == 1
+        if len({str(r.task["parameters"][key]) for r in rows if key in r.task["parameters"]}) == 1
     ]
     output.write(
         address,
@@ -140,10 +145,34 @@ def write_page(
             runs=runs,
             total=len(rows) if shards <= 1 else 0,
             shards=[Urls.task_data(name, n) for n in range(shards, 0, -1)],
+            best=best(rows, columns, templates.settings),
             charts=charts(rows, columns, Urls(address)),
             history=history,
         ),
     )
+
+
+@dataclass(frozen=True)
+class Best:
+    """The best value of one metric in good main runs, and the first run that had it."""
+
+    metric: str
+    value: float
+    row: Row
+
+
+def best(rows: Sequence[Row], columns: Columns, settings: Settings) -> list[Best]:
+    """Of each metric that is not the same everywhere: its best, and since when; rows newest first."""
+    able = [r for r in rows if r.task["state"] == "success" and is_main(r.run, settings.main)]
+    out = []
+    for metric in columns.metrics[:CHARTS]:
+        having = [r for r in able if metric in r.numbers]
+        if len({r.numbers[metric] for r in having}) < 2:
+            continue
+        pick = min if numbers.less_is_better(metric, settings.minimize) else max
+        top = pick(r.numbers[metric] for r in having)
+        out.append(Best(metric, top, next(r for r in reversed(having) if r.numbers[metric] == top)))
+    return out
 
 
 def charts(rows: Sequence[Row], columns: Columns, urls: Urls) -> list[tuple[str, dict[str, Any]]]:

@@ -2,7 +2,7 @@
 
 import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from markupsafe import Markup
@@ -38,6 +38,12 @@ class Series:
     metric: str
     points: tuple[Point, ...]
     least: bool
+    leads: bool = False  # whether its best is the best of its metric's variants
+
+    @property
+    def places(self) -> int | None:
+        """Decimals that line its numbers up."""
+        return formats.places(p.value for p in self.points)
 
     @property
     def last(self) -> Point:
@@ -85,10 +91,26 @@ def collect(newest: Sequence[Summary], minimize: Sequence[str]) -> list[Series]:
             for metric, value in numbers.of_task(task).items():
                 key = (task["name"], task["label"], metric)
                 found.setdefault(key, []).append(Point(run, task["id"], value))
-    return [
-        Series(task, label, metric, tuple(reversed(points)), less_is_better(metric, minimize))
-        for (task, label, metric), points in list(found.items())[:MAX_SERIES]
-    ]
+    return _led(
+        [
+            Series(task, label, metric, tuple(reversed(points)), less_is_better(metric, minimize))
+            for (task, label, metric), points in list(found.items())[:MAX_SERIES]
+        ]
+    )
+
+
+def _led(series: list[Series]) -> list[Series]:
+    """Mark the variant that holds the best value of each metric that differs between variants."""
+    variants: dict[tuple[str, str], list[Series]] = {}
+    for one in series:
+        variants.setdefault((one.task, one.metric), []).append(one)
+    leaders = set()
+    for some in variants.values():
+        values = [one.best.value for one in some]
+        if len(set(values)) > 1:
+            best = min(values) if some[0].least else max(values)
+            leaders.add(id(next(one for one in some if one.best.value == best)))
+    return [replace(one, leads=id(one) in leaders) for one in series]
 
 
 def write(output: Output, templates: Templates, newest: Sequence[Summary]) -> None:

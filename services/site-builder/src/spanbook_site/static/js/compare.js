@@ -9,22 +9,28 @@
   };
 
   const list = (key) => (state.get(key) || "").split(",").filter(Boolean);
-  const stateBadge = (value) => element("span", { class: `state s-${value}` }, WORDS[value] || value);
+  const word = (value) => WORDS[value] || value;
+  const stateBadge = (value) => element("span", { class: `state s-${value}` }, word(value));
+  const PREVIOUS = "previous"; // stands for the newest main run of the same pipeline before the others
 
   // -- what is compared: {key, title, href, …, groups: name → key → value} ---------------------------------------
   async function runSubject(id) {
     const run = await spanbook.load(`data/compare/${id}`);
-    const groups = { Run: { ...run.context }, Parameters: { ...run.parameters }, Metrics: { ...run.metrics }, Durations: { "the run": run.duration } };
+    const groups = {
+      Run: { ...run.context }, Results: { "the run": word(run.state) }, Parameters: { ...run.parameters },
+      Metrics: { ...run.metrics }, Durations: { "the run": run.duration },
+    };
     const history = {};
     const figures = {};
     for (const task of run.tasks) {
+      groups.Results[task.title] = word(task.state);
       groups.Durations[task.title] = task.duration;
       for (const [key, value] of Object.entries(task.parameters)) groups.Parameters[`${task.title} · ${key}`] = value;
       for (const [key, value] of Object.entries({ ...task.values, ...task.metrics })) groups.Metrics[`${task.title} · ${key}`] = value;
       for (const [key, points] of Object.entries(task.history || {})) history[`${task.title} · ${key}`] = points;
       for (const { name, src } of task.figures || []) figures[`${task.title} · ${name}`] = src;
     }
-    return { key: id, title: run.title, href: run.href, state: run.state, start: run.start, groups, history, figures };
+    return { key: id, title: run.title, href: run.href, state: run.state, start: run.start, repository: run.repository, groups, history, figures };
   }
 
   async function taskSubject(key) {
@@ -34,12 +40,13 @@
     if (!task) throw new Error(`the run ${id.slice(0, 8)} has no task ${span}`);
     const groups = {
       Run: { ...run.context },
+      Results: { task: word(task.state) },
       Parameters: { ...task.parameters },
       Metrics: { ...task.values, ...task.metrics },
       Durations: { task: task.duration },
     };
     const figures = Object.fromEntries((task.figures || []).map(({ name, src }) => [name, src]));
-    return { key, title: task.title, href: task.href, state: task.state, start: run.start, groups, history: task.history || {}, figures };
+    return { key, title: task.title, href: task.href, state: task.state, start: run.start, repository: run.repository, groups, history: task.history || {}, figures };
   }
 
   // -- the page -----------------------------------------------------------------------------------------------------
@@ -49,8 +56,10 @@
       this.body = element("div", { class: "compare-body" });
       this.all = element("input", { type: "checkbox", onchange: () => this.toggleAll() });
       this.adder = this.makeAdder();
-      const tools = element("div", { class: "table-tools" }, this.adder, element("label", {}, this.all, " show what is equal too"));
+      const link = element("button", { type: "button", data: { copyLink: "" } }, "Copy link");
+      const tools = element("div", { class: "table-tools" }, this.adder, element("label", {}, this.all, " show what is equal too"), link);
       place.replaceChildren(tools, this.body); // what stood here is for readers without scripts
+      spanbook.refresh(tools);
       state.watch(() => this.show());
       this.show();
     }
@@ -60,13 +69,36 @@
     }
 
     async show() {
-      const keys = list(this.kind).slice(0, MOST);
+      const keys = (await this.resolved(list(this.kind))).slice(0, MOST);
       this.all.checked = state.get("all") === "1";
       const make = this.kind === "tasks" ? taskSubject : runSubject;
       const settled = await Promise.allSettled(keys.map(make));
       this.subjects = settled.filter((one) => one.status === "fulfilled").map((one) => one.value);
       const problems = settled.map((one, i) => one.reason && `${keys[i]} cannot be compared: ${one.reason.message}.`).filter(Boolean);
       this.draw(problems);
+    }
+
+    /** The keys with “previous” replaced by the run that it means; the address then names it. */
+    async resolved(keys) {
+      if (!keys.includes(PREVIOUS)) return keys;
+      const others = keys.filter((key) => key !== PREVIOUS);
+      const found = await this.runBefore(others[0]).catch(() => null);
+      this.alone = !found;
+      const all = found && !others.includes(found) ? [found, ...others] : others;
+      state.set({ [this.kind]: all.join(",") });
+      return all;
+    }
+
+    /** The newest main run of the same pipeline that began earlier; shards come newest first. */
+    async runBefore(id) {
+      const run = await spanbook.load(`data/compare/${id}`);
+      for (const name of (this.place.dataset.shards || "").split(/\s+/).filter((one) => one.startsWith("data/runs/"))) {
+        const { keys, rows } = await spanbook.load(name);
+        const [start, pipeline] = [keys.indexOf("start"), keys.indexOf("pipeline")];
+        const row = rows.find(([one, values]) => one !== id && values[start] < run.start && values[pipeline] === run.context.pipeline);
+        if (row) return row[0];
+      }
+      return null;
     }
 
     draw(problems) {
@@ -78,11 +110,24 @@
             element("p", {}, "Add runs above, or tick them in a list of runs or tasks and choose Compare.")),
         );
       } else {
-        parts.push(this.table(), ...this.charts(), ...this.figures());
+        if (this.alone) parts.push(element("p", { class: "notice" }, "No run of this pipeline came before it on the main branch. Add another to compare it with."));
+        parts.push(...this.code(), this.table(), ...this.charts(), ...this.figures());
       }
       this.body.replaceChildren(...parts);
       spanbook.refresh(this.body);
       spanbook.tick();
+    }
+
+    /** A link to what changed in the code, where all are of one repository on a host that shows it. */
+    code() {
+      const subjects = this.subjects.filter(({ repository, groups }) => repository && groups.Run.commit);
+      const commits = [...new Set(subjects.sort((a, b) => a.start - b.start).map(({ groups }) => groups.Run.commit))];
+      const repositories = new Set(subjects.map(({ repository }) => repository));
+      if (commits.length !== 2 || repositories.size !== 1) return [];
+      const [from, to] = commits;
+      const href = `${[...repositories][0]}/compare/${encodeURIComponent(from)}...${encodeURIComponent(to)}`;
+      const link = element("a", { href, rel: "noreferrer" }, `${from.slice(0, 7)} … ${to.slice(0, 7)}`);
+      return [element("p", { class: "code-change" }, "What changed in the code: ", link)];
     }
 
     toggleAll() {
@@ -116,6 +161,7 @@
         const rows = [];
         for (const key of new Set(this.subjects.flatMap((subject) => Object.keys(subject.groups[group])))) {
           const values = this.subjects.map((subject) => subject.groups[group][key]);
+          if (values.every((value) => value === undefined || value === null)) continue;
           const differs = values.some((value) => value !== values[0]);
           if (differs || this.all.checked || this.subjects.length === 1) rows.push(this.row(group, key, values, differs));
           else hidden += 1;
@@ -130,14 +176,15 @@
 
     row(group, key, values, differs) {
       const numbers = values.every((value) => value === undefined || value === null || typeof value === "number");
-      const format = group === "Durations" ? duration : number;
+      const format = group === "Durations" ? duration : spanbook.aligned(values);
       const bounds = numbers && differs ? values.filter((value) => typeof value === "number") : [];
       const [low, high] = [Math.min(...bounds), Math.max(...bounds)];
       const cells = values.map((value) => {
         const missing = value === undefined || value === null;
         const extreme = bounds.length > 1 && high > low && (value === high ? "highest" : value === low ? "lowest" : null);
         const text = missing ? "–" : typeof value === "object" ? JSON.stringify(value) : format(value);
-        return element("td", { class: [missing ? "none" : "", extreme || ""].join(" ").trim() || null, title: missing ? null : String(value) }, text);
+        const classes = [missing && "none", extreme, group === "Results" && value !== "ok" && "trouble"].filter(Boolean);
+        return element("td", { class: classes.join(" ") || null, title: missing ? null : String(value) }, text);
       });
       return element("tr", { class: differs ? "differs" : null }, element("th", { scope: "row" }, key), ...cells);
     }

@@ -105,6 +105,16 @@ window.spanbook = window.spanbook || {};
     return String(Number(value.toPrecision(6)));
   };
 
+  /** A writer of numbers that stand side by side: so many decimals as four digits of the largest take. */
+  spanbook.aligned = function (values) {
+    const numbers = values.filter((value) => typeof value === "number" && Number.isFinite(value));
+    const most = Math.max(0, ...numbers.map(Math.abs));
+    if (numbers.every(Number.isInteger) || most >= 1e6 || most < 1e-2) return spanbook.number;
+    const decimals = Math.max(0, 3 - Math.floor(Math.log10(most)));
+    const same = new Set(numbers.map((value) => value.toFixed(decimals))).size < new Set(numbers).size;
+    return (value) => (typeof value !== "number" || same ? spanbook.number(value) : value.toFixed(decimals));
+  };
+
   spanbook.duration = function (seconds) {
     if (seconds === null || seconds === undefined || !Number.isFinite(seconds)) return "–";
     if (seconds < 1) return `${Math.round(seconds * 1000)} ms`;
@@ -115,11 +125,14 @@ window.spanbook = window.spanbook || {};
   };
 
   // -- times ---------------------------------------------------------------------------------------------------
-  const UNITS = [["year", 31557600], ["month", 2629800], ["day", 86400], ["hour", 3600], ["minute", 60]];
+  const UNITS = [["day", 86400], ["hour", 3600], ["minute", 60]];
+  const WEEK = 7 * 86400;
   const words = new Intl.RelativeTimeFormat("en", { numeric: "auto" });
 
+  /** How long ago, within a week; else the day: a column of “2 months ago” tells nobody anything. */
   spanbook.relative = function (date, now = Date.now()) {
     const seconds = (date.getTime() - now) / 1000;
+    if (Math.abs(seconds) > WEEK) return date.toISOString().slice(0, 10);
     for (const [unit, length] of UNITS) {
       if (Math.abs(seconds) >= length) return words.format(Math.round(seconds / length), unit);
     }

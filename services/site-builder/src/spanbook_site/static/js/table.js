@@ -87,11 +87,13 @@
       );
       this.menu = element("details", { class: "columns" }, element("summary", {}, "Columns"));
       this.compare = this.box.hasAttribute("data-select") ? this.compareLink() : null;
+      const link = element("button", { type: "button", title: "The link holds columns, sort, filters and selection", data: { copyLink: "" } }, "Copy link");
       const csv = element("button", { type: "button", onclick: () => this.saveCsv() }, "CSV");
-      const bar = element("div", { class: "table-tools" }, this.search, this.filterButton, this.menu, csv, this.compare, this.status);
+      const bar = element("div", { class: "table-tools" }, this.search, this.filterButton, this.menu, csv, link, this.compare, this.status);
       this.pager = element("nav", { class: "pager", "aria-label": "Pages of the table", hidden: true });
       this.box.prepend(bar);
       this.box.append(this.pager);
+      spanbook.refresh(bar);
       this.buildHead();
       this.buildMenu();
       document.addEventListener("click", (event) => {
