@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import orjson
-from spanbook_runfile.media import media_type_of as media_type_of
+from spanbook_runfile.media import media_type_of as media_type_of  # noqa: PLC0414 - taken from here
 
 from spanbook.errors import LogError, ValueTooLargeError
 

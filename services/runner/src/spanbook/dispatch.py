@@ -2,6 +2,7 @@
 
 import heapq
 import itertools
+import os
 import queue
 import secrets
 import time
@@ -21,6 +22,7 @@ from spanbook.kill import Killer
 from spanbook.recorder import Recorder
 from spanbook.relay import Message, Records, Relay, Started, Stash, Stopped
 from spanbook.settings import Limits
+from spanbook.tracking import tracking_uri, variables
 from spanbook.worker import Outcome, Request
 
 STOP_SECONDS = 0.5  # between the notice to an attempt and its end
@@ -75,6 +77,7 @@ class Dispatcher:
     ) -> None:
         self._recorder = recorder
         self._limits = limits
+        self._mlflow = tracking_uri(os.environ)
         self._on_start, self._on_end = on_start, on_end
         self._inbox: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._home = ray.get_runtime_context().get_node_id()
@@ -174,6 +177,13 @@ class Dispatcher:
             timed=task.policy.timeout is not None,
             limits=self._limits,
             relay=self.relay.address,
+            mlflow=variables(
+                self._mlflow,
+                self._recorder.pipeline,
+                task.name,
+                self._recorder.run_id,
+                attempt.span_id,
+            ),
         )
         key = (task.policy.cpus, task.n_outputs)
         remote = self._remotes.get(key)

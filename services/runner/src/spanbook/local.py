@@ -73,6 +73,10 @@ class Services:
                 del os.environ[name]
         os.environ["OTEL_EXPORTER_OTLP_PROTOCOL"] = "grpc"
         os.environ["OTEL_EXPORTER_OTLP_ENDPOINT"] = f"http://127.0.0.1:{self.ports.grpc}"
+        if not os.environ.get("MLFLOW_TRACKING_URI"):
+            os.environ.setdefault(
+                "SPANBOOK_MLFLOW_URI", f"http://127.0.0.1:{self.ports.http}/mlflow"
+            )
 
     def wait_for_page(self, run_id: str) -> Path:
         """Wait until the run is sealed and the site shows it so; returns its page.

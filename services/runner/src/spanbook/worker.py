@@ -30,6 +30,7 @@ from spanbook.masking import Masker
 from spanbook.relay import Address, Line, Records, Started, Stash, Stopped
 from spanbook.settings import Limits
 from spanbook.ticker import ticker
+from spanbook.tracking import mlflow_client
 from spanbook.usage import sampler
 
 if TYPE_CHECKING:
@@ -55,6 +56,7 @@ class Request:
     timed: bool  # there is a time limit: say at once that the attempt began
     limits: Limits
     relay: Address
+    mlflow: Mapping[str, str] = field(default_factory=dict)  # variables for MLflow's client
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +103,7 @@ class _Attempt:
         self.request = request
         self.start = time.time_ns()
         self.began = 0
+        self.failed = False
         self._told = False
         self._sent = 0
         self._lock = threading.Lock()
@@ -123,7 +126,10 @@ class _Attempt:
                 capture(self.emitter, limits.max_output_bytes),
                 recording(self.emitter, limits),
                 sampler(self.emitter, limits.usage_interval),
+                mlflow_client(self.request.mlflow, lambda: self.failed),
             ):
+                if self.request.mlflow and "mlflow" in sys.modules:
+                    self._tell(now=True)  # its first call comes soon, and waits for this
                 yield
         finally:
             ticker.remove(self._tell)
@@ -228,6 +234,7 @@ class _Attempt:
 
     def record_error(self, error: BaseException, trace: str) -> None:
         """Record the exception that ended the attempt."""
+        self.failed = True
         self.emitter.event(
             Event.EXCEPTION,
             None,

@@ -131,13 +131,19 @@ def _of_attempt(book: Book, span: str) -> Told | None:
         ref=Ref(book.id, span),
         experiment=home,
         name=logged.tags.get("mlflow.runName") or f"{name} {book.id[:7]}",
-        status=text_of(told.get(CHILD_STATUS)) or _status(attempt.result),
+        status=_stands(text_of(told.get(CHILD_STATUS)), attempt.result),
         user=text_of(told.get(CHILD_USER)) or logged.tags.get("mlflow.user", ""),
         start=attempt.running or attempt.start or 0,
         end=time_of(told.get(CHILD_END)) or attempt.end,
         logged=logged,
         deleted=told.get(CHILD_LIFECYCLE) == "deleted",
     )
+
+
+def _stands(told: str, result: Result | None) -> str:
+    """What the client said last, unless the attempt is over and it said nothing of an end."""
+    over = result is not None and told in ("", "RUNNING", "SCHEDULED")
+    return _status(result) if over or not told else told
 
 
 def _status(result: Result | None) -> str:
