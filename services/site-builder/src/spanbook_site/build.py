@@ -12,14 +12,17 @@ from importlib import resources
 from multiprocessing import get_context
 from pathlib import Path
 
+import orjson
 from spanbook_runfile import LiveJournal, Run
 
 from spanbook_site import budget
 from spanbook_site.errors import OutputError
+from spanbook_site.history.index import index
 from spanbook_site.job import Job, Workshop, run_job, start_worker
 from spanbook_site.lists import Lists
-from spanbook_site.memo import Memo
+from spanbook_site.memo import Memo, key_of
 from spanbook_site.mlflow import wheel
+from spanbook_site.origins import Ledger
 from spanbook_site.output import Output
 from spanbook_site.progress import Progress
 from spanbook_site.record import Record
@@ -194,10 +197,19 @@ class Builder:
         memo.begin()
         self._write_statics(memo, output)
         Lists(memo, output, self.templates, self.progress).write()
+        self._write_history(memo, output)
         self._forget(memo, gone)
         pages = memo.files() | {f"runs/{r.key}/": r.version for r in memo.runs.values()}
         memo.save()
         output.write_json(Urls.BUILD, {"version": 1, "site": self.version, "pages": pages})
+
+    def _write_history(self, memo: Memo, output: Output) -> None:
+        listed = index(memo.runs.values(), Ledger.load(self.runs))
+
+        def write(part: Output) -> None:
+            part.write_json(Urls.HISTORY, listed)
+
+        memo.group("history", key_of(orjson.dumps(listed).decode()), output, write)
 
     def _forget(self, memo: Memo, gone: Iterable[str]) -> None:
         output = Output(self.out)

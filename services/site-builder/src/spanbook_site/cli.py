@@ -6,6 +6,7 @@ import os
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from spanbook_site import settings, vendor
@@ -66,6 +67,9 @@ def _parser(*, building: bool = False) -> argparse.ArgumentParser:
     build.add_argument(
         "--jobs", type=int, default=0, metavar="N", help="processes (default: one a core)"
     )
+    build.add_argument(
+        "--budget-mb", type=int, metavar="N", help="budget_mb, in place of the settings'"
+    )
     build.add_argument("--quiet", action="store_true", help="no progress, only what went wrong")
     fetch = commands.add_parser(
         "vendor", help="fetch the browser libraries (charts, model) with npm, by digest"
@@ -117,18 +121,23 @@ def _run(arguments: argparse.Namespace) -> int:
     from spanbook_site.collect import command as collect  # noqa: PLC0415
     from spanbook_site.history import command as history  # noqa: PLC0415
 
-    return (collect if arguments.command == "collect" else history).run(arguments)
+    if arguments.command == "collect":
+        return collect.run(arguments)
+    return history.run(arguments)
 
 
 def _build(arguments: argparse.Namespace) -> int:
     if arguments.watch:
         arguments.runs.mkdir(parents=True, exist_ok=True)
     began = time.monotonic()
+    chosen = settings.load(settings.find(arguments.settings))
+    if arguments.budget_mb is not None:
+        chosen = replace(chosen, budget_mb=max(1, arguments.budget_mb))
     builder = Builder(
         arguments.runs,
         arguments.out,
         journals=arguments.journals or arguments.runs.parent / "journals",
-        settings=settings.load(settings.find(arguments.settings)),
+        settings=chosen,
         vendor=arguments.vendor or vendor.default_folder(),
         jobs=arguments.jobs,
         progress=Progress(enabled=False if arguments.quiet else None),

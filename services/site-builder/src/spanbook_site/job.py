@@ -77,6 +77,7 @@ class Workshop:
             live=source.live,
             start=_place(run),
             main=summary.is_main(short, self.settings.main),
+            pipeline=run.pipeline,
             tasks=tuple(dict.fromkeys(task["name"] for task in short["tasks"])),
             size=job.full_size or output.total,
             lean=job.lean or output.total - pages.heavy,

@@ -158,6 +158,11 @@ class Ledger:
             "done": {str(number): list(ids) for number, ids in sorted(self.done.items())},
         }
 
+    def forget_all_but(self, listed: set[int]) -> None:
+        """Drop what became of artifacts that GitHub lists no more; their runs stay."""
+        self.done = {number: ids for number, ids in self.done.items() if number in listed}
+        self.refused = {number: why for number, why in self.refused.items() if number in listed}
+
     def save(self) -> None:
         """Write it aside and rename it into place."""
         aside = self.path.with_name(f".{NAME}.{os.getpid()}.tmp")

@@ -13,6 +13,7 @@ class Record:
     live: bool
     start: int = 0  # ms; where it stands among the others
     main: bool = True
+    pipeline: str = ""
     tasks: tuple[str, ...] = ()  # task names
     size: int = 0  # bytes written, when not trimmed
     lean: int = 0  # of these, what stays when it is

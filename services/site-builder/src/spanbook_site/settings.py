@@ -1,5 +1,6 @@
 """``spanbook.yaml``: what a project says about its own site. Documented in docs/configuration.md."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -9,6 +10,10 @@ import yaml
 
 from spanbook_site.errors import SettingsError
 from spanbook_site.urls import slug
+
+HISTORIES = ("pages", "branch", "artifacts")
+FILE = Path("spanbook.yaml")
+VARIABLE = "SPANBOOK_SETTINGS"
 
 
 @dataclass(frozen=True)
@@ -40,8 +45,19 @@ class Settings:
     minimize: tuple[str, ...] = ()  # metrics where less is better, besides those that look it
     reports: tuple[Report, ...] = ()
     mlflow_ui: bool = True  # MLflow's own UI beside our pages, where it was fetched
-    budget_mb: int = 900  # files of older runs are trimmed so that the site stays below it
+    budget_mb: int = 800  # files of older runs are trimmed so that the site stays below it
+    history: str = "pages"  # where runs are kept whose build artifacts are gone; one of HISTORIES
+    forks: bool = False  # whether runs of pull requests from forks are shown
     max_run_file_mb: int = 1024
+
+
+def find(given: Path | None) -> Path | None:
+    """The settings file that is named, else that of the environment, else the one that is here."""
+    if given is not None:
+        return given
+    if named := os.environ.get(VARIABLE):
+        return Path(named)
+    return FILE if FILE.exists() else None
 
 
 def load(path: Path | None) -> Settings:
@@ -77,30 +93,33 @@ def _settings(raw: Mapping[str, Any], path: Path) -> Settings:
             f"{path} sets {', '.join(unknown)}, which spanbook-site does not know. "
             f"It knows {', '.join(sorted(known))}."
         )
-    values: dict[str, Any] = {}
-    for key, value in raw.items():
-        if key == "reports":
-            values[key] = tuple(_report(item, path) for item in _items(value, key, path))
-        elif key in ("metrics", "main", "minimize"):
-            values[key] = tuple(str(item) for item in _items(value, key, path))
-        elif key in ("budget_mb", "max_run_file_mb"):
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise SettingsError(
-                    f"{path}: {key} is {value!r}; it should be a number of megabytes, at least 1."
-                )
-            values[key] = value
-        elif key == "mlflow_ui":
-            if not isinstance(value, bool):
-                raise SettingsError(f"{path}: mlflow_ui is {value!r}; it should be true or false.")
-            values[key] = value
-        elif key == "about":
-            values[key] = _about(str(value), path)
-        else:
-            values[key] = str(value or "")
+    values = {key: _value(key, value, path) for key, value in raw.items()}
     for key in ("repository", "url"):
         if values.get(key) and not values[key].startswith(("https://", "http://")):
             raise SettingsError(f"{path}: {key} is {values[key]!r}; it should start with https://.")
     return Settings(**values)
+
+
+def _value(key: str, value: Any, path: Path) -> Any:
+    if key == "reports":
+        return tuple(_report(item, path) for item in _items(value, key, path))
+    if key in ("metrics", "main", "minimize"):
+        return tuple(str(item) for item in _items(value, key, path))
+    if key in ("budget_mb", "max_run_file_mb"):
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise SettingsError(
+                f"{path}: {key} is {value!r}; it should be a number of megabytes, at least 1."
+            )
+        return value
+    if key in ("mlflow_ui", "forks"):
+        if not isinstance(value, bool):
+            raise SettingsError(f"{path}: {key} is {value!r}; it should be true or false.")
+        return value
+    if key == "history" and value not in HISTORIES:
+        raise SettingsError(
+            f"{path}: history is {value!r}; it should be one of {', '.join(HISTORIES)}."
+        )
+    return _about(str(value), path) if key == "about" else str(value or "")
 
 
 def _items(value: object, key: str, path: Path) -> list[Any]:
@@ -133,4 +152,4 @@ def _about(name: str, path: Path) -> str:
         ) from error
 
 
-__all__ = ["Report", "Settings", "load"]
+__all__ = ["HISTORIES", "Report", "Settings", "find", "load"]

@@ -39,6 +39,7 @@ class Urls:
     BUILD = "data/build.json"
     FEED = "data/feed.xml"
     BADGE = "data/badge.json"
+    HISTORY = "data/history.json"
 
     def __init__(self, page: str) -> None:
         self.page = page

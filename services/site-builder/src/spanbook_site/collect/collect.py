@@ -83,6 +83,8 @@ def collect(
             if not zips:
                 collection.zip_of(artifact).unlink(missing_ok=True)
             progress(f"{number}/{len(wanted)} {artifact.name}")
+        collection.ledger.forget_all_but({artifact.id for artifact in listed})
+        collection.ledger.save()
     return collection.report
 
 
@@ -169,7 +171,7 @@ class _Collection:
 
     def _keep(self, artifact: Artifact) -> None:
         held = []
-        for run, content in list(_runs_of(self.zip_of(artifact), self.most_bytes)):
+        for run, content in list(runs_of(self.zip_of(artifact), self.most_bytes)):
             if place(run, content, self.into):
                 self.report.new += 1
             origin = Origin.of(artifact, run, self.github.repository)
@@ -198,7 +200,7 @@ def from_folder(zips: Path, into: Path, *, most_bytes: int = MOST_BYTES) -> Coll
         raise SiteError(f"There is no folder of zips {zips}.")
     for path in sorted(p for p in zips.rglob("*") if p.is_file() and not p.is_symlink()):
         try:
-            for run, content in list(_runs_of(path, most_bytes)):
+            for run, content in list(runs_of(path, most_bytes)):
                 if place(run, content, into):
                     report.new += 1
                 else:
@@ -210,7 +212,12 @@ def from_folder(zips: Path, into: Path, *, most_bytes: int = MOST_BYTES) -> Coll
     return report
 
 
-def _runs_of(path: Path, most: int) -> Iterator[tuple[Run, bytes]]:
+def runs_of(path: Path, most: int) -> Iterator[tuple[Run, bytes]]:
+    """The runs of a zip, or of a single run file (GitHub can keep one file unzipped).
+
+    Raises:
+        RefusedArtifactError: it is neither, or over ``most`` bytes.
+    """
     if path.stat().st_size > most:
         raise RefusedArtifactError(f"it has more than {most:,} bytes")
     if not zipfile.is_zipfile(path) and is_run_file(path):

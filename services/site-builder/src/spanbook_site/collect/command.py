@@ -6,11 +6,14 @@ import re
 import sys
 from pathlib import Path
 
+from spanbook_site import settings
 from spanbook_site.collect.collect import MOST_BYTES, Collected, collect, from_folder
 from spanbook_site.collect.github import GitHub
+from spanbook_site.collect.http import Patience
 from spanbook_site.collect.listing import Listing
 from spanbook_site.errors import SiteError
 
+PREFIX = "spanbook-run-"
 REPOSITORY = re.compile(r"[A-Za-z0-9._-]+/[A-Za-z0-9._-]+")
 
 
@@ -36,7 +39,7 @@ def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     )
     parser.add_argument(
         "--prefix",
-        default="spanbook-run-",
+        default=PREFIX,
         help="artifacts whose name starts so are taken (default: %(default)s)",
     )
     parser.add_argument(
@@ -54,8 +57,21 @@ def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
         help="refuse an artifact above N bytes, zipped or unpacked (default: %(default)s)",
     )
     parser.add_argument(
-        "--forks", action="store_true", help="take runs of pull requests from forks"
+        "--forks",
+        action="store_true",
+        help="take runs of pull requests from forks (default: forks of the settings)",
     )
+    add_limits(parser)
+    parser.add_argument(
+        "--settings",
+        type=Path,
+        metavar="FILE",
+        help="settings of the site (default: $SPANBOOK_SETTINGS, else spanbook.yaml where it is)",
+    )
+
+
+def add_limits(parser: argparse.ArgumentParser) -> None:
+    """Add what every command needs that asks GitHub."""
     parser.add_argument(
         "--max-wait",
         type=float,
@@ -96,7 +112,7 @@ def _collect(arguments: argparse.Namespace) -> Collected:
         prefix=arguments.prefix,
         most_artifacts=arguments.most_artifacts,
         most_bytes=arguments.most_bytes,
-        forks=arguments.forks,
+        forks=arguments.forks or settings.load(settings.find(arguments.settings)).forks,
         progress=lambda text: print(text, file=sys.stderr, flush=True),
     )
     listing.save()
@@ -118,3 +134,8 @@ def client(arguments: argparse.Namespace, listing: Listing | None = None) -> Git
         most_wait=arguments.max_wait,
         listing=listing,
     )
+
+
+def patience(arguments: argparse.Namespace) -> Patience:
+    """How long faults and limits are sat out, as the options say."""
+    return Patience(arguments.max_wait)
