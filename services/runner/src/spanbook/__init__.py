@@ -1,5 +1,6 @@
 """Runs Python and notebook pipelines on Ray and records them with OpenTelemetry."""
 
+from spanbook.frames import Frames, load
 from spanbook.kernel import upstream
 from spanbook.log import log
 from spanbook.pipeline import either, pipeline, unless, when
@@ -7,7 +8,9 @@ from spanbook.task import Exponential, notebook_task, task
 
 __all__ = [
     "Exponential",
+    "Frames",
     "either",
+    "load",
     "log",
     "notebook_task",
     "pipeline",

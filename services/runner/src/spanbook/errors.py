@@ -54,6 +54,10 @@ class SpoolError(SpanbookError):
     """The run's records cannot be written to disk."""
 
 
+class LoadError(SpanbookError):
+    """There is nothing to load where it was said to be."""
+
+
 def one_of(word: str, known: Any) -> str:
     """A hint for a misspelt word: the nearest known one, or all of them."""
     import difflib  # noqa: PLC0415

@@ -18,7 +18,7 @@ from spanbook.dag import Graph
 from spanbook.dispatch import Dispatcher
 from spanbook.errors import PipelineError
 from spanbook.export import exporter
-from spanbook.load import Found
+from spanbook.finding import Found
 from spanbook.masking import Masker
 from spanbook.recorder import Recorder
 from spanbook.rerun import Part

@@ -127,7 +127,7 @@ def _target(given: Sequence[str]) -> str:
 
 def pipeline_help(given: Sequence[str]) -> int:
     """Show the command's options and the pipeline's parameters."""
-    from spanbook.load import find_pipeline  # noqa: PLC0415
+    from spanbook.finding import find_pipeline  # noqa: PLC0415
     from spanbook.params import describe  # noqa: PLC0415
 
     run = argparse.ArgumentParser(
@@ -160,7 +160,7 @@ def run_command(options: argparse.Namespace) -> int:
     _prepare_ray(settings.ray_address)
     _prepare_fonts()
 
-    from spanbook.load import find_pipeline  # noqa: PLC0415
+    from spanbook.finding import find_pipeline  # noqa: PLC0415
     from spanbook.params import resolve  # noqa: PLC0415
 
     found = find_pipeline(options.pipeline)

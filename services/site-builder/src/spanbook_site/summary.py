@@ -6,11 +6,10 @@ runs (lists, tasks, trends, comparison, data files) is written from summaries.
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from spanbook_runfile import Attempt, Metric, Run, Task, names
-from spanbook_runfile.names import Result, TaskType
+from spanbook_runfile.names import TaskType
 
 from spanbook_site import formats
 
@@ -23,38 +22,9 @@ MAX_KEYS = 200  # parameters, metrics or values of one task in the data
 MAX_TEXT = 300  # characters of one value in the data
 
 Summary: TypeAlias = dict[str, Any]
-DIED = "The runner died while it ran."
 GOOD = ("success",)
 SKIPPED = ("skip",)
 OPEN = ("running", "queued", "waiting")
-
-
-def settled(run: Run) -> Run:
-    """A sealed run with no task left open: what was under way when its runner died ended there."""
-    if run.seal is None or all(task.result is not None for task in run.tasks):
-        return run
-    last = max(
-        (t for task in run.tasks for a in task.attempts for t in _times(a)), default=run.start
-    )
-    return replace(
-        run, tasks=tuple(t if t.result is not None else _settled(t, last) for t in run.tasks)
-    )
-
-
-def _settled(task: Task, last: int | None) -> Task:
-    if not task.attempts:
-        return replace(task, result=Result.SKIP)
-    attempts = tuple(
-        a if a.result is not None else replace(a, result=Result.ERROR, end=last, error_message=DIED)
-        for a in task.attempts
-    )
-    return replace(task, attempts=attempts, result=Result.ERROR, end=last, error_message=DIED)
-
-
-def _times(attempt: Attempt) -> Iterable[int]:
-    yield from (t for t in (attempt.queued, attempt.start, attempt.running, attempt.end) if t)
-    yield from (line.time for line in attempt.logs[-1:])
-    yield from (sample.time for sample in attempt.usage[-1:])
 
 
 def summarize(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from spanbook_runfile import LogLine, Run, Task, mermaid, names, trim
 from spanbook_runfile.names import ArtifactKind
+from spanbook_runfile.settle import settled
 
 from spanbook_site import exports, formats, mlflow, summary
 from spanbook_site.draw.critical import critical_path
@@ -64,7 +65,7 @@ class RunPages:
         trimmed: bool,
         origin: "Origin | None" = None,
     ) -> None:
-        self.run = run = summary.settled(run)
+        self.run = run = settled(run)
         self.output = output
         self.templates = templates
         self.trimmed = trimmed

@@ -112,6 +112,7 @@ def _metric(metric: Metric, minimize: Sequence[str]) -> dict[str, Any]:
     points = len(metric.values)
     return {
         "key": metric.key,
+        "places": formats.places((metric.last, metric.min, metric.max)),
         "last": metric.last,
         "min": metric.min,
         "max": metric.max,

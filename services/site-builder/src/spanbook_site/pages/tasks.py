@@ -177,8 +177,12 @@ def best(rows: Sequence[Row], columns: Columns, settings: Settings) -> list[Best
 
 def charts(rows: Sequence[Row], columns: Columns, urls: Urls) -> list[tuple[str, dict[str, Any]]]:
     """Metric against parameter, metric over time, and parallel coordinates, as far as they say something."""
+    rows = [
+        row for row in rows if row.task["state"] == "success"
+    ]  # how far others got is no measure
     varying = [key for key in columns.parameters if _varies(rows, key)]
-    metrics = columns.metrics[:CHARTS]
+    moving = [m for m in columns.metrics if len({r.numbers[m] for r in rows if m in r.numbers}) > 1]
+    metrics = moving[:CHARTS]
     out = [(f"{m} against {p}", _scatter(m, p, rows, urls)) for p in varying[:1] for m in metrics]
     if len({row.run["id"] for row in rows}) > 1:
         out += [

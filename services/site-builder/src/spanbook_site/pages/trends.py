@@ -88,6 +88,8 @@ def collect(newest: Sequence[Summary], minimize: Sequence[str]) -> list[Series]:
     found: dict[tuple[str, str, str], list[Point]] = {}
     for run in newest:
         for task in run["tasks"]:
+            if task["state"] != "success":
+                continue  # how far it got is no measure
             for metric, value in numbers.of_task(task).items():
                 key = (task["name"], task["label"], metric)
                 found.setdefault(key, []).append(Point(run, task["id"], value))

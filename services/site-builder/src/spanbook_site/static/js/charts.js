@@ -59,6 +59,13 @@
     };
   }
 
+  /** What uPlot takes by itself, but a flat line keeps its own size: 0.996 is not shown as 0 to 2. */
+  function yRange(plot, low, high) {
+    if (low === null || low !== high) return uPlot.rangeNum(low ?? 0, high ?? 1, 0.1, true);
+    const pad = Math.abs(low) * 0.1 || 1;
+    return [low - pad, high + pad];
+  }
+
   // -- drawing ----------------------------------------------------------------------------------------------------
   class Chart {
     constructor(figure, spec) {
@@ -114,7 +121,7 @@
         height: HEIGHT,
         legend: { show: spec.series.length > 1, live: false },
         cursor: { drag: { x: true, y: true, uni: 20 }, points: { show: !scatter } },
-        scales: { x: { time: spec.x.type === "time", range: this.xRange() }, y: {} },
+        scales: { x: { time: spec.x.type === "time", range: this.xRange() }, y: { range: yRange } },
         axes: this.axes(),
         series: [
           { label: spec.x.label },

@@ -11,6 +11,7 @@
   const list = (key) => (state.get(key) || "").split(",").filter(Boolean);
   const word = (value) => WORDS[value] || value;
   const stateBadge = (value) => element("span", { class: `state s-${value}` }, word(value));
+  const CALM = new Set(["ok", "skipped", "running", "queued", "waiting"]);
   const PREVIOUS = "previous"; // stands for the newest main run of the same pipeline before the others
 
   // -- what is compared: {key, title, href, …, groups: name → key → value} ---------------------------------------
@@ -182,8 +183,8 @@
       const cells = values.map((value) => {
         const missing = value === undefined || value === null;
         const extreme = bounds.length > 1 && high > low && (value === high ? "highest" : value === low ? "lowest" : null);
-        const text = missing ? "–" : typeof value === "object" ? JSON.stringify(value) : format(value);
-        const classes = [missing && "none", extreme, group === "Results" && value !== "ok" && "trouble"].filter(Boolean);
+        const text = missing ? "–" : typeof value === "object" ? JSON.stringify(value) : key === "commit" && group === "Run" ? value.slice(0, 10) : format(value);
+        const classes = [missing && "none", extreme, group === "Results" && !missing && !CALM.has(value) && "trouble"].filter(Boolean);
         return element("td", { class: classes.join(" ") || null, title: missing ? null : String(value) }, text);
       });
       return element("tr", { class: differs ? "differs" : null }, element("th", { scope: "row" }, key), ...cells);
@@ -198,7 +199,7 @@
           .filter((subject) => subject.history[key])
           .map((subject) => ({ label: this.nameOf(subject), x: subject.history[key].x, y: subject.history[key].y }));
         const data = element("script", { type: "application/json" });
-        data.textContent = JSON.stringify({ kind: "line", x: { label: "step", type: "number" }, y: { label: key }, series });
+        data.textContent = JSON.stringify({ kind: "line", x: { label: "step", type: "number" }, y: { label: "" }, series });
         return element("figure", { data: { chart: "" } }, element("figcaption", {}, key), data);
       });
       return [element("section", {}, element("h2", {}, "Metrics by step"), element("div", { class: "gallery wide" }, ...figures))];

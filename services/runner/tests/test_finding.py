@@ -74,7 +74,7 @@ def test_what_is_wrong_with_a_pipeline_is_told(spanbook, code, said):
     done = spanbook("flow", flow__pipeline_py=code)
     assert done.returncode == 2, done.stdout
     assert said in done.stderr
-    assert "spanbook/load.py" not in done.stderr
+    assert "spanbook/finding.py" not in done.stderr
     assert "importlib" not in done.stderr
 
 

@@ -1,0 +1,107 @@
+"""``spanbook.load``: the same frames from run files and from the site that was built of them."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import spanbook
+from spanbook.errors import LoadError
+from spanbook_runfile.samples import SEALED, golden, sealed
+from support.viewers import static_server, viewing
+
+SITE_ONLY = ["main", "reason"]  # what the site's settings and words add
+SAMPLES = ("ok", "failed", "retried", "timed-out", "interrupted", "empty")
+
+
+@pytest.fixture(scope="module")
+def outputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An outputs folder of a few runs, with its site."""
+    folder = tmp_path_factory.mktemp("outputs")
+    (folder / "runs").mkdir()
+    for name in SAMPLES:
+        (folder / "runs" / f"{SEALED[name]().id}.json").write_bytes(sealed(name))
+    builder = Path(sys.executable).with_name("spanbook-site")
+    clean = {k: v for k, v in os.environ.items() if not k.startswith("SPANBOOK_")}
+    command = [str(builder), "build", "--quiet", "--runs", "runs", "--out", "site", "--jobs", "1"]
+    subprocess.run(command, cwd=folder, env=clean, check=True, timeout=120)
+    return folder
+
+
+@pytest.fixture(scope="module", params=["folder", "viewer", "sub-path"])
+def site(request: pytest.FixtureRequest, outputs: Path) -> Iterator[str]:
+    """The site as a folder, on a viewer, and on a static server below a sub-path."""
+    if request.param == "folder":
+        yield str(outputs / "site")
+    elif request.param == "viewer":
+        with viewing(outputs / "site", outputs / "runs") as viewer:
+            yield viewer.url
+    else:
+        with static_server(outputs) as url:
+            yield f"{url}site/index.html"
+
+
+def _ordered(frame: pd.DataFrame) -> pd.DataFrame:
+    keys = [key for key in ("run", "task", "key") if key in frame]
+    return frame.sort_values(keys, na_position="first").reset_index(drop=True)
+
+
+@pytest.mark.parametrize("table", ["runs", "tasks", "metrics", "parameters"])
+def test_site_and_run_files_give_the_same_frames(site: str, outputs: Path, table: str) -> None:
+    """A table of a site, wherever it is served, has the rows of the run files it was built of."""
+    published, local = (_ordered(getattr(spanbook.load(s), table)) for s in (site, outputs))
+    assert len(local)
+    pd.testing.assert_frame_equal(
+        published.drop(columns=SITE_ONLY, errors="ignore"), local, check_dtype=False
+    )
+
+
+def test_metrics_join_their_parameters(outputs: Path) -> None:
+    """The question of the demo: which training size was best."""
+    frames = spanbook.load(outputs / "runs")
+    parameter = frames.parameters.query("key == 'nr_train_images'")[["run", "task", "number"]]
+    score = frames.metrics.query("key == 'roc_auc_mean'")[["run", "task", "last"]]
+    joined = score.merge(parameter, on=["run", "task"])
+    assert joined.loc[joined["last"].idxmax(), "number"] == 600
+    assert str(frames.runs["start"].dtype) == "datetime64[ms, UTC]"
+
+
+def test_broken_file_is_left_out_and_told(tmp_path: Path) -> None:
+    """A file that is no run file is warned of; the others are read."""
+    run = golden.ok()
+    (tmp_path / f"{run.id}.json").write_bytes(run.sealed())
+    (tmp_path / f"{'0' * 31}1.json").write_text("{")
+    with pytest.warns(UserWarning, match="00001.json is left out"):
+        frames = spanbook.load(tmp_path)
+    assert list(frames.runs["run"]) == [run.id]
+
+
+def test_one_run_file_is_enough(tmp_path: Path) -> None:
+    """A single file gives the frames of its run."""
+    run = golden.ok()
+    path = tmp_path / f"{run.id}.json"
+    path.write_bytes(run.sealed())
+    assert list(spanbook.load(str(path)).runs["run"]) == [run.id]
+
+
+def test_wrong_place_says_what_to_give(tmp_path: Path, outputs: Path) -> None:
+    """An empty folder, no folder, and a server without a site each say what was expected."""
+    with pytest.raises(LoadError, match="holds no run file"):
+        spanbook.load(tmp_path)
+    with pytest.raises(LoadError, match="There is no"):
+        spanbook.load(tmp_path / "nowhere")
+    with (
+        static_server(tmp_path) as url,
+        pytest.raises(LoadError, match=r"runs\.parquet cannot be read"),
+    ):
+        spanbook.load(url)
+
+
+def test_import_of_spanbook_stays_light() -> None:
+    """``load`` brings pandas and pyarrow when it is called, not before."""
+    code = "import sys, spanbook; print({'pandas', 'pyarrow'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
