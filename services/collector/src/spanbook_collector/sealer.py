@@ -17,6 +17,7 @@ import time
 from pathlib import Path
 
 from spanbook_runfile.digest import declared
+from spanbook_runfile.disk import sync_folder
 from spanbook_runfile.merge import seal_journal
 from spanbook_runfile.names import SealReason
 
@@ -36,6 +37,7 @@ def seal(journal: Path, runs: Path, run_id: str, reason: SealReason) -> Path:
     with tempfile.TemporaryDirectory(prefix=".check-", dir=runs) as aside:
         again = seal_journal(journal, Path(aside), run_id, reason)
         if _digest(again) == _digest(target):  # the merge is deterministic
+            sync_folder(runs)  # the first try may have ended before its rename was durable
             return target
     raise FileExistsError(f"{target} is there already, with other content; it is never rewritten.")
 
