@@ -1,6 +1,9 @@
 """The site: cold builds, one run more on top of histories of any length, memory, and the home page in Chromium.
 
-usage: python bench/site.py [--quick]        prints Markdown
+usage: python bench/site.py [--quick] [--part NAME]... [--folder DIR]        prints Markdown
+
+The whole takes a quarter of an hour; ``--part`` measures a piece of it, and ``--folder`` keeps the
+histories for the next.
 """
 
 import argparse
@@ -91,22 +94,18 @@ def cold(folder: Path, name: str, runs: Iterator[SampleRun]) -> None:
     )
 
 
-def one_more(folder: Path, count: int) -> Path:
+def one_more(outputs: Path, count: int) -> None:
     """Add one demo run to a history of small ones; the median of three."""
-    outputs = folder / f"history-{count}"
-    written(outputs, many(count))
-    build(outputs)
     costs = []
-    for number in range(3):
-        written(outputs, extra(number))
+    for _ in range(3):
+        written(outputs, extra(len(list((outputs / "runs").iterdir())) - count))
         costs.append(build(outputs))
     cost = sorted(costs, key=lambda c: c.wall)[1]
     print(f"| {count:,} | {cost.wall:.2f} | {cost.cpu:.2f} | {cost.memory:.0f} |")
-    return outputs / "site"
 
 
 def home(site: Path) -> None:
-    """The home page's first view in Chromium: bytes compressed, time until usable, time of a sort."""
+    """The home page in Chromium: bytes of the first view, time until usable, of a filter and of a sort."""
     gzip = sum(_gzip(site / name) for name in _first_view(site))
     arguments = ["--no-sandbox", "--disable-gpu"] if os.geteuid() == 0 else ["--disable-gpu"]
     with sync_playwright() as playwright:
@@ -115,20 +114,36 @@ def home(site: Path) -> None:
         )
         page = browser.new_page()
         page.goto((site / "index.html").as_uri())
-        times = page.evaluate(
+        usable = page.evaluate(
             "performance.getEntriesByType('navigation')[0].domContentLoadedEventEnd"
         )
-        page.locator("#runs th[data-key=duration] button").click()  # loads every shard
-        page.wait_for_timeout(4000)
-        began = "performance.now()"
-        sort = page.evaluate(
-            f"(() => {{ const t = {began}; document.querySelector('#runs th[data-key=start] button').click(); "
-            f"document.body.offsetHeight; return {began} - t; }})()"
-        )
+        page.evaluate("spanbook.tables.get(document.querySelector('#runs')).loadAll()")
+        times = page.evaluate(TIMED)
         browser.close()
-    print(
-        f"| home page, first view | {gzip / 1000:.0f} kB gzip | usable after {times:.0f} ms | sort {sort:.0f} ms |"
-    )
+    print(f"| first view, gzip kB | {gzip / 1000:.0f} |")
+    print(f"| usable after, ms | {usable:.0f} |")
+    for name, took in times.items():
+        print(f"| {name}, ms | {took:.0f} |")
+    run = next(site.glob("runs/*/tasks/*/index.html")).parents[2] / "index.html"
+    print(f"| a run's page without figures, gzip kB | {_gzip(run) / 1000:.0f} |")
+
+
+TIMED = """() => {
+  const table = spanbook.tables.get(document.querySelector("#runs"));
+  const took = {};
+  const views = {
+    "sort by a number": { sort: "-duration" }, "sort by text": { sort: "title" },
+    "search": { q: "number 42" }, "filter": { "f.duration": "<4" },
+  };
+  for (const [name, view] of Object.entries(views)) {
+    table.change({ sort: null, q: null, "f.duration": null });
+    const start = performance.now();
+    table.change(view);
+    document.body.getBoundingClientRect();
+    took[name] = performance.now() - start;
+  }
+  return took;
+}"""
 
 
 def _first_view(site: Path) -> list[str]:
@@ -147,27 +162,54 @@ def _gzip(path: Path) -> int:
     return len(packer.compress(path.read_bytes()) + packer.flush())
 
 
-def main() -> None:
-    """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="a tenth of everything")
-    part = 10 if parser.parse_args().quick else 1
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
+def built(folder: Path, count: int) -> Path:
+    """The site of a history of small runs, made once."""
+    outputs = folder / f"history-{count}"
+    if not (outputs / "site" / "index.html").exists():
+        written(outputs, many(count))
+        build(outputs)
+    return outputs
+
+
+PARTS = ("demo", "small", "add", "home")
+
+
+def measure(part: str, folder: Path, share: int) -> None:
+    """Print one part's table, of one in ``share`` of the runs."""
+    most = 10_000 // share
+    if part in ("demo", "small"):
         print(
             "| cold build | seconds | CPU-s a run | MB resident | MB on disk a run | nothing new, s |"
         )
         print("| --- | --- | --- | --- | --- | --- |")
-        cold(folder, "demo runs (ci)", demo(1000 // part))
-        cold(folder, "small runs", many(10_000 // part))
-        print(
-            "\n| one demo run more, on top of | seconds | CPU-s | MB resident |\n| --- | --- | --- | --- |"
+        runs, name = (
+            (demo(1000 // share), "demo runs (ci)")
+            if part == "demo"
+            else (many(most), "small runs")
         )
-        site = folder
-        for count in (10, 1000 // part, 10_000 // part):
-            site = one_more(folder, count)
-        print("\n| with the longest history | | | |\n| --- | --- | --- | --- |")
-        home(site)
+        cold(folder, name, runs)
+    elif part == "add":
+        print(
+            "| one demo run more, on top of | seconds | CPU-s | MB resident |\n| --- | --- | --- | --- |"
+        )
+        for count in (10, 1000 // share, most):
+            one_more(built(folder, count), count)
+    else:
+        print(f"| the home page of {most:,} runs | |\n| --- | --- |")
+        home(built(folder, most) / "site")
+    print()
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="a tenth of everything")
+    parser.add_argument("--part", action="append", choices=PARTS, help="repeatable; default all")
+    parser.add_argument("--folder", type=Path, help="keep the histories here")
+    asked = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        for part in asked.part or PARTS:
+            measure(part, asked.folder or Path(name), 10 if asked.quick else 1)
 
 
 if __name__ == "__main__":

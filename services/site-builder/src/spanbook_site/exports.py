@@ -64,7 +64,12 @@ def _plain(value: Any) -> Any:
 
 
 def perfetto(run: Run) -> dict[str, Any]:
-    """The run in Chrome's trace event format, which Perfetto opens: a track a task, times in µs."""
+    """The run in Chrome's trace event format, which Perfetto opens: a track a task.
+
+    Times are µs since the run's start: since the epoch they would be too large for a double to hold
+    the nanoseconds, and slices that follow each other would seem to overlap.
+    """
+    zero = run.start or min((t.start for t in run.tasks if t.start), default=0)
     events: list[dict[str, Any]] = [_named(0, "process_name", f"{run.pipeline} {run.id[:8]}")]
     for number, task in enumerate(run.tasks[:EXPORT_TASKS], start=1):
         events += [_named(number, "thread_name", formats.text(task.title, 100)), _sorted(number)]
@@ -81,7 +86,7 @@ def perfetto(run: Run) -> dict[str, Any]:
                             "name": formats.text(name, 100),
                             "cat": attempt.result or "running",
                             "ph": "X",
-                            "ts": start / 1000,
+                            "ts": (start - zero) / 1000,
                             "dur": (end - start) / 1000,
                             "pid": 1,
                             "tid": number,
@@ -103,12 +108,16 @@ def perfetto(run: Run) -> dict[str, Any]:
                         {
                             "name": name,
                             "ph": "C",
-                            "ts": sample.time / 1000,
+                            "ts": (sample.time - zero) / 1000,
                             "pid": 1,
                             "args": values,
                         }
                     )
-    return {"displayTimeUnit": "ms", "traceEvents": events}
+    return {
+        "displayTimeUnit": "ms",
+        "otherData": {"run": run.id, "start": formats.iso(zero)},
+        "traceEvents": events,
+    }
 
 
 def _named(track: int, what: str, name: str) -> dict[str, Any]:

@@ -177,8 +177,7 @@ def test_harm_stays_in_its_own_pages(harmed: Harmed, page: Page, faults: Faults,
         for path in pages[:12]:
             address = f"{url}site/{path.relative_to(harmed.site).as_posix()}"
             page.goto(address)
-            for frame in page.frames:
-                frame.wait_for_load_state()
+            page.wait_for_timeout(100)  # what would run had time to
             assert page.url == address
             assert untouched(page)
         page.goto(f"{url}site/runs/{harmed.ids[name]}/index.html")

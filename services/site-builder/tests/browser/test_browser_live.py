@@ -166,8 +166,11 @@ def test_first_page_waits_and_turns_into_the_site(
         page.close()
 
 
-def test_link_to_a_run_that_begins_turns_into_the_run(live: Live, page: Page) -> None:
+def test_link_to_a_run_that_begins_turns_into_the_run(
+    live: Live, page: Page, faults: Faults
+) -> None:
     """The link that a runner prints before the first build has the run waits for it, and shows it."""
+    faults.expect("history.js")  # the first run of a task has no history
     page.goto(live.url)
     expect(page.locator("main#main h1")).to_be_visible(timeout=60_000)
     answer = page.goto(live.task_page)

@@ -1,8 +1,14 @@
 """Small things on every page: theme, times, copying, selection, charts."""
 
+import http.server
 import re
+import threading
+from functools import partial
+from pathlib import Path
 
+import pytest
 from playwright.sync_api import Page, expect
+from support.browser import Faults
 
 from .conftest import Samples
 
@@ -101,3 +107,56 @@ def test_lines_of_parallel_coordinates_are_links(page: Page, base: str) -> None:
     lines = page.locator("svg.parallel a")
     expect(lines.first).to_have_attribute("href", re.compile(r"^\.\./\.\./runs/"))
     assert "nr_train_images" in (lines.first.locator("title").text_content() or "")
+
+
+class Pages(http.server.SimpleHTTPRequestHandler):
+    """A static host as GitHub Pages is one: what is not there gets 404.html, at any depth."""
+
+    def send_error(self, code: int, *_: object, **__: object) -> None:
+        """The site's own page, where it has one."""
+        body = Path(self.directory, "site", "404.html").read_bytes()
+        self.send_response(code)
+        self.send_header("Content-Type", "text/html; charset=utf-8")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@pytest.mark.parametrize(
+    "path", ["gone.html", "runs/gone/tasks/x/index.html", "tasks/gone/", "data/gone/0001.json"]
+)
+def test_not_found_finds_home_from_any_depth(
+    page: Page, samples: Samples, faults: Faults, path: str
+) -> None:
+    """The page for missing addresses stands alone, below a sub-path too, and leads to the runs."""
+    faults.expect("404 (Not Found)")
+    server = http.server.ThreadingHTTPServer(
+        ("127.0.0.1", 0), partial(Pages, directory=str(samples.site.parent))
+    )
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        answer = page.goto(f"http://127.0.0.1:{server.server_port}/site/{path}")
+        assert answer
+        assert answer.status == 404
+        expect(page.locator("h1")).to_have_text("Not found")
+        page.get_by_role("link", name="All runs").click()
+        expect(page.locator("#runs tbody tr").first).to_be_visible()
+        page.goto("about:blank")
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def test_digests_and_commands_can_be_copied(page: Page, served: str, samples: Samples) -> None:
+    """A file's digest goes to the clipboard whole; without a script there is no button."""
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.goto(served + samples.task("ok", "train_model"))
+    digest = page.locator("#files .hash").first
+    digest.get_by_role("button", name="Copy").click()
+    expect(digest.get_by_role("button")).to_have_text("Copied")
+    copied = page.evaluate("navigator.clipboard.readText()")
+    assert re.fullmatch(r"[0-9a-f]{64}", copied)
+    assert copied in digest.inner_text()

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
-from .conftest import Samples
-
-QUIET_COUNT = 20  # ms that counting to 20 million takes on a quiet 2-core machine
-TASK = "tasks/train/index.html"  # 260 rows: two pages of it and a bit, the rest in a shard
+TITLES = [f"Change number {number * 7919 % 10_007}" for number in range(10_000)]
+FOUND = sum("number 42" in title for title in TITLES)
+SHORT = f"{sum(number % 97 < 5 for number in range(10_000)):,}"
+TASK = "tasks/train/index.html"  # 260 rows: five pages of it and a bit, the rest in a shard
 
 
 def column(box: Locator, number: int) -> list[str]:
@@ -218,15 +218,13 @@ def test_csv_is_safe_in_a_spreadsheet(page: Page, base: str, tmp_path: Path) -> 
     assert cells == ["a", "'=1+1", "'+1", "'-x", "'@x", 'a,"b"', "two\nlines", "", "-1"]
 
 
-def test_ten_thousand_rows_are_sorted_and_filtered_at_once(
-    page: Page, base: str, samples: Samples
-) -> None:
-    """With 10,000 rows a sort or a filter takes under 100 ms, the drawing included."""
+def test_ten_thousand_rows_are_sorted_searched_and_filtered(page: Page, base: str) -> None:
+    """All of 10,000 rows are meant, not those of the page; how fast, bench/site.py measures."""
     rows = []
     for number in range(10_000):
         values = [
             "success",
-            f"Change number {number * 7919 % 10_007}",
+            TITLES[number],
             1.7e9 + number,
             number % 97,
             0,
@@ -249,34 +247,13 @@ def test_ten_thousand_rows_are_sorted_and_filtered_at_once(
         json.loads(json.dumps(rows)),
     )
     expect(page.locator("#runs .count")).to_have_text("10,000 rows")
-    took, quiet = page.evaluate(
-        """async () => {
-          const table = spanbook.tables.get(document.querySelector("#runs"));
-          const timed = (work) => {
-            const start = performance.now();
-            work();
-            return performance.now() - start;
-          };
-          const count = () => { let x = 0; for (let i = 0; i < 2e7; i += 1) x += i % 7; return x; };
-          const speed = Math.min(timed(count), timed(count), timed(count));
-          const took = {};
-          for (const [name, change] of Object.entries({
-            number: { sort: "-duration" },
-            text: { sort: "title" },
-            search: { q: "number 42" },
-            filter: { q: null, "f.duration": "<5" },
-          })) {
-            const once = () => timed(() => {
-              table.change({ sort: null, q: null, "f.duration": null });
-              table.rows.orders.clear();
-            }) && timed(() => {
-              table.change(change);
-              document.body.getBoundingClientRect();
-            });
-            took[name] = Math.min(once(), once(), once());
-          }
-          return [took, speed];
-        }"""
-    )
-    slower = max(1, quiet / QUIET_COUNT)  # this machine now, against a quiet one
-    assert max(took.values()) < 100 * slower, (took, slower)
+    table = page.locator("#runs")
+    sort_by(table, "duration")
+    first = "box => spanbook.tables.get(box).found.slice(0, 50).map((row) => row.values[3])"
+    assert set(table.evaluate(first)) == {96}
+    table.get_by_label("Search these rows").fill("number 42")
+    expect(table.locator(".count")).to_have_text(f"{FOUND} of 10,000 rows")
+    table.get_by_label("Search these rows").fill("")
+    table.get_by_role("button", name="Filter").click()
+    table.get_by_label("Filter Duration").fill("<5")
+    expect(table.locator(".count")).to_have_text(f"{SHORT} of 10,000 rows")

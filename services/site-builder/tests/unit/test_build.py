@@ -14,6 +14,7 @@ from spanbook_site import lists
 from spanbook_site.build import Builder
 from spanbook_site.errors import OutputError, SiteError
 from spanbook_site.settings import Settings
+from spanbook_site.vendor import FILES
 from spanbook_site.watch import watch
 
 from .conftest import Site, build, contents
@@ -251,3 +252,68 @@ def test_watch_shows_a_new_run_within_five_seconds(tmp_path: Path) -> None:
         watcher.join(timeout=20)
     assert not watcher.is_alive()
     assert taken < 5
+
+
+def test_the_model_runtime_comes_with_the_first_model(tmp_path: Path) -> None:
+    """The 14 MB that run models in a page are there where a run has one, and only then."""
+    vendor = tmp_path / "node_modules"
+    for name in FILES.values():
+        (vendor / name).parent.mkdir(parents=True, exist_ok=True)
+        (vendor / name).write_text("a library")
+    history(tmp_path, 1)
+    vendored = tmp_path / "site" / "static" / "vendor"
+
+    def build_it() -> set[str]:
+        Builder(tmp_path / "runs", tmp_path / "site", vendor=vendor, jobs=1).build()
+        return {path.name for path in vendored.iterdir()}
+
+    assert not [name for name in build_it() if name.startswith("ort")]
+    run = golden.ok()
+    path = tmp_path / "runs" / f"{run.id}.json"
+    path.write_bytes(run.sealed())
+    assert build_it() == set(FILES)
+    path.unlink()
+    assert not [name for name in build_it() if name.startswith("ort")]
+
+
+def test_a_collected_run_is_labelled_by_what_github_says(tmp_path: Path) -> None:
+    """A fork's run, or one that lies of its origin, is told as such and is no part of the record."""
+    (tmp_path / "runs").mkdir()
+    runs = {name: golden.ok(name, start=golden.START + n) for n, name in enumerate("abc")}
+    for run in runs.values():
+        (tmp_path / "runs" / f"{run.id}.json").write_bytes(run.sealed())
+    origin = {
+        "artifact": 7,
+        "workflow_run": 8,
+        "branch": "main",
+        "sha": "",
+        "fork": False,
+        "conflicts": [],
+    }
+    ledger = {
+        "runs": {
+            runs["a"].id: {**origin, "fork": True},
+            runs["b"].id: {**origin, "conflicts": ["it says branch 'main', GitHub says 'evil'"]},
+            runs["c"].id: origin,
+        },
+        "refused": {},
+        "done": {},
+    }
+    (tmp_path / "runs" / "origins.json").write_text(json.dumps(ledger))
+    report = build(tmp_path, tmp_path / "site")
+    assert (report.total, report.broken) == (3, ())
+    pages = {
+        name: (tmp_path / "site" / "runs" / run.id / "index.html").read_text()
+        for name, run in runs.items()
+    }
+    assert "from a fork" in pages["a"]
+    assert "not as GitHub has it" in pages["b"]
+    assert "GitHub says &#39;evil&#39;" in pages["b"]
+    assert "from a fork" not in pages["c"]
+    home = (tmp_path / "site" / "index.html").read_text()
+    record, others = home.split('id="h-changes"')
+    assert runs["c"].id in record
+    assert runs["c"].id not in others
+    for name in "ab":
+        assert f'data-id="{runs[name].id}"' in others
+        assert f'data-id="{runs[name].id}"' not in record

@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Iterator
 from html.parser import HTMLParser
+from itertools import pairwise
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 from xml.etree import ElementTree as ET
@@ -72,7 +73,7 @@ def test_every_internal_link_leads_to_a_file(site: Site) -> None:
             assert target.resolve().is_relative_to(site.out.resolve()), (address, link)
             assert target.is_file(), (address, link)
             where = target.resolve().relative_to(site.out.resolve()).as_posix()
-            if url.fragment and where in known:
+            if url.fragment and "=" not in url.fragment and where in known:  # else a view's state
                 assert unquote(url.fragment) in known[where], (address, link)
             checked += 1
     assert checked > 1000
@@ -89,7 +90,8 @@ def test_links_name_their_file(site: Site) -> None:
 def test_no_page_can_run_what_a_run_file_says(site: Site) -> None:
     """Pages hold no inline script, handler or style, and a policy that forbids them."""
     for address, text in pages(site):
-        assert Page(text).active == [], address
+        own = ["inline script"] if address == "404.html" else []  # it stands alone: see its test
+        assert Page(text).active == own, address
         policy = re.search(r'Content-Security-Policy" content="([^"]+)"', text)
         assert policy, address
         assert "default-src &#39;none&#39;" in policy[1]
@@ -257,12 +259,32 @@ def test_a_run_offers_what_the_ancestor_had(site: Site) -> None:
 
 
 def test_the_perfetto_trace_has_every_attempt(site: Site) -> None:
-    """The trace file has a slice for each try, with times in microseconds."""
-    trace = json.loads(site.read(f"runs/{site.id('ok')}/trace.perfetto.json"))
-    slices = [e for e in trace["traceEvents"] if e["ph"] == "X" and e["cat"] == "success"]
-    names = [e["name"] for e in slices]
-    assert "train_model nr_train_images=400 #1" in names
-    assert all(e["dur"] >= 0 and e["ts"] > 1.7e15 for e in slices)
+    """The trace has a slice for each try, and keeps the rules of the trace event format.
+
+    https://docs.google.com/document/d/1CvAClvFfyA5R-PhYUmn5OOQtYMH4h6I0nSsKchNAySU: metadata names
+    tracks, complete events have ts and dur, and those of one track follow or hold each other.
+    """
+    for sample in ("ok", "retried", "cancelled", "wide"):
+        trace = json.loads(site.read(f"runs/{site.id(sample)}/trace.perfetto.json"))
+        run = json.loads(site.read(f"runs/{site.id(sample)}/summary.json"))
+        events = trace["traceEvents"]
+        named = {e["tid"] for e in events if e["ph"] == "M" and e["name"] == "thread_name"}
+        slices = [e for e in events if e["ph"] == "X"]
+        tries = [e for e in slices if "#" in e["name"]]
+        ended = sum(1 for t in run["tasks"] for _ in range(t["attempts"]))
+        assert len(tries) <= ended
+        assert len(tries) > 0
+        assert {e["ph"] for e in events} <= {"M", "X", "C"}
+        assert {e["tid"] for e in slices} <= named
+        for event in slices:
+            assert event["dur"] >= 0
+            assert abs(event["ts"]) < 1e12
+        for track in named:
+            held = sorted((e["ts"], e["ts"] + e["dur"]) for e in slices if e["tid"] == track)
+            for (_, end), (start, _) in pairwise(held):
+                assert start >= end - 1e-3, "a slice overlaps the one before"
+        for event in (e for e in events if e["ph"] == "C"):
+            assert all(isinstance(v, int | float) for v in event["args"].values())
 
 
 def test_reports_show_the_newest_good_run(site: Site, tmp_path: Path) -> None:

@@ -175,8 +175,7 @@ def test_no_dialog_on_any_page_of_a_hostile_run(
     assert len(addresses) > 12
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
 def test_pages_pass_axe_and_fit(
     served: str, site: Site, page: Page, scheme: str, width: int
 ) -> None:

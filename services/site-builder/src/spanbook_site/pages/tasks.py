@@ -13,7 +13,8 @@ from spanbook_site.summary import Summary, is_main, title
 from spanbook_site.templating import Templates
 from spanbook_site.urls import Urls
 
-ROWS = 100  # on the page
+ROWS = 50  # on the page
+LINES = 100  # of parallel coordinates
 MAX_COLUMNS = 60  # of parameters, and of metrics
 SHOWN = 8  # of each, until others are chosen
 CHARTS = 6
@@ -262,7 +263,7 @@ def _parallel(
                 "values": [row.task["parameters"].get(k) for k in parameters]
                 + [row.numbers.get(k) for k in metrics],
             }
-            for row in rows[:ROWS]
+            for row in rows[:LINES]
         ],
     }
 

@@ -3,7 +3,7 @@
 (function (spanbook) {
   const { element, state } = spanbook;
   const { Rows, columnOf, rowOf, trOf, csv } = spanbook.rows;
-  const PAGE = 100; // rows shown at a time
+  const PAGE = 100; // rows shown at a time, where `data-page` does not say
   const all = new Map();
   spanbook.tables = all;
 
@@ -11,6 +11,7 @@
     constructor(box) {
       this.box = box;
       this.name = box.dataset.table;
+      this.size = Number(box.dataset.page) || PAGE;
       this.table = box.querySelector("table");
       this.body = this.table.tBodies[0];
       const heads = this.table.tHead.rows;
@@ -180,7 +181,7 @@
 
     // -- the view ----------------------------------------------------------------------------------------------
     async view() {
-      const touched = this.sort.key || this.query || this.filters.size || this.page * PAGE > this.rows.list.length;
+      const touched = this.sort.key || this.query || this.filters.size || this.page * this.size > this.rows.list.length;
       if (touched && !this.whole) await this.loadAll();
       this.found = this.inOrder();
       this.draw();
@@ -197,6 +198,12 @@
         this.problem = `Not all rows are here: ${error.message}.`; // go on with what is there
       }
       this.whole = true;
+      later(() => this.prepare());
+    }
+
+    /** Work out the orders of what is shown while nobody waits, so that a sort has them. */
+    prepare() {
+      for (const column of this.columns) if (this.shown.has(column.key)) this.rows.order(column);
     }
 
     inOrder() {
@@ -207,9 +214,9 @@
     }
 
     draw() {
-      const pages = Math.max(1, Math.ceil((this.narrowed() || this.whole ? this.found.length : this.total) / PAGE));
+      const pages = Math.max(1, Math.ceil((this.narrowed() || this.whole ? this.found.length : this.total) / this.size));
       this.page = Math.min(this.page, pages);
-      const rows = this.found.slice((this.page - 1) * PAGE, this.page * PAGE).map(trOf);
+      const rows = this.found.slice((this.page - 1) * this.size, this.page * this.size).map(trOf);
       const same = rows.length === this.body.rows.length && rows.every((tr, index) => tr === this.body.rows[index]);
       if (!same) this.body.replaceChildren(...rows);
       if (this.compare) {
@@ -343,6 +350,8 @@
       timer = setTimeout(then, wait);
     };
   }
+
+  const later = window.requestIdleCallback || ((then) => setTimeout(then, 50));
 
   function remembered(key) {
     try {
