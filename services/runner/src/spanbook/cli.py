@@ -8,6 +8,7 @@ from importlib.metadata import version
 
 from spanbook import run_command
 from spanbook.errors import SpanbookError, UsageError
+from spanbook.init_command import add_init_command
 from spanbook.mlflow_store.command import add_import_mlflow_command
 
 
@@ -40,6 +41,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"spanbook {version('spanbook')}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     run_command.add_run_command(commands)
+    add_init_command(commands)
     add_import_mlflow_command(commands)
     try:
         from spanbook_runfile.cli import add_commands  # noqa: PLC0415
