@@ -14,9 +14,10 @@ export SPANBOOK_OTLP_GRPC_PORT ?= 4317
 export SPANBOOK_OTLP_HTTP_PORT ?= 4318
 
 # a container has no checkout: what git says of the commit is handed to it
-export SPANBOOK_COMMIT_SHA ?= $(shell git rev-parse HEAD 2>/dev/null)
-export SPANBOOK_COMMIT_TITLE ?= $(shell git log -1 --format=%s 2>/dev/null)
-export SPANBOOK_BRANCH ?= $(shell git branch --show-current 2>/dev/null)
+GIT := git -C "$(or $(SPANBOOK_PROJECT),.)"
+export SPANBOOK_COMMIT_SHA ?= $(shell $(GIT) rev-parse HEAD 2>/dev/null)
+export SPANBOOK_COMMIT_TITLE ?= $(shell $(GIT) log -1 --format=%s 2>/dev/null)
+export SPANBOOK_BRANCH ?= $(shell $(GIT) branch --show-current 2>/dev/null)
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -26,7 +27,7 @@ PACKAGES := libs/runfile services/runner services/collector services/site-builde
 PYTHONS := $(PACKAGES) tests bench pipelines
 
 .PHONY: help demo up run down watch test lint format ci bench screenshots lock clean venv browser \
-        build-docker-images test-and-run-pipeline publish-site
+        build-docker-images test-and-run-pipeline publish-site keep-history summary
 
 help: ## this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  \033[36m%-22s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -74,8 +75,9 @@ lint: venv ## formatting, style, types, spelling, workflows
 	$(BIN)/ruff check .
 	for package in $(PACKAGES); do $(BIN)/mypy $$package/src; done
 	$(BIN)/codespell libs services docs tests bench pipelines README.md CONTRIBUTING.md CHANGELOG.md
-	$(BIN)/zizmor --offline --quiet .github
+	$(BIN)/zizmor --offline --quiet .github action.yml
 	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-actions action.yml
 	docker compose config --quiet 2>/dev/null || $(BIN)/python -c "import yaml; yaml.safe_load(open('docker-compose.yml'))"
 
 format: venv ## let ruff format and fix what it can
@@ -98,8 +100,14 @@ build-docker-images: ## build the four images
 test-and-run-pipeline: ## run the pipeline with the ci sizes and leave the run file and the site in pipeline-outputs/
 	scripts/run-pipeline $(PIPELINE)
 
+summary: ## tell of the newest run in Markdown (REPOSITORY=owner/name: against its newest main run, GITHUB_TOKEN)
+	@scripts/summary $(REPOSITORY)
+
 publish-site: ## build the site of a repository's build artifacts (REPOSITORY=owner/name, GITHUB_TOKEN)
 	scripts/publish-site $(REPOSITORY)
+
+keep-history: ## push the run files that publish-site added to the data branch (history: branch, GITHUB_TOKEN)
+	scripts/data-branch push $(or $(SPANBOOK_OUTPUTS_DIR),pipeline-outputs)/data-branch
 
 # -- set up ------------------------------------------------------------------------------------
 

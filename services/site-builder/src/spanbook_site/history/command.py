@@ -38,6 +38,9 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
         help="where earlier runs are (default: history of the settings, else pages)",
     )
     parser.add_argument("--branch", type=Path, metavar="DIR", help="checkout of the data branch")
+    parser.add_argument(
+        "--mode", action="store_true", help="only print where earlier runs are, and fetch nothing"
+    )
     parser = commands.add_parser(
         "keep",
         help="add compressed run files to a checkout of the data branch (history: branch)",
@@ -102,6 +105,9 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _restore(arguments: argparse.Namespace, chosen: settings.Settings) -> int:
     history = arguments.history or chosen.history
+    if arguments.mode:
+        print(history)
+        return 0
     if history == "branch":
         if not arguments.branch:
             raise SiteError("history: branch needs --branch, a checkout of the data branch.")
