@@ -38,6 +38,7 @@ class FakeArtifact:
     expired: bool = False
     gone: bool = False  # listed, but deleted since: 410
     fork: bool = False
+    orphan: bool = False  # of a workflow run that is gone
     branch: str = "main"
     sha: str = "c0ffee" * 6 + "c0ff"
     digest: str | None = None
@@ -53,7 +54,9 @@ class FakeArtifact:
             "expired": self.expired,
             "created_at": "2026-11-01T00:00:00Z",
             "digest": self.digest or "sha256:" + hashlib.sha256(self.content).hexdigest(),
-            "workflow_run": {
+            "workflow_run": None
+            if self.orphan
+            else {
                 "id": 1000 + self.id,
                 "repository_id": OURS,
                 "head_repository_id": THEIRS if self.fork else OURS,
@@ -70,6 +73,13 @@ class FakeGitHub:
     artifacts: list[FakeArtifact] = field(default_factory=list)
     faults: list[tuple[int, dict[str, str]]] = field(default_factory=list)
     requests: list[str] = field(default_factory=list)
+    headers: list[dict[str, str]] = field(default_factory=list)  # of each request, in order
+    links: bool = True  # whether lists have a Link header, as GitHub's do
+    page_size: int = 100  # the most a page holds, whatever is asked for
+    moved: bool = False  # the repository was renamed: 301 to its address by number
+    pages: str = ""  # where its site is published
+    next_host: str = ""  # where the Link header leads astray
+    on_page: Callable[[int], None] = lambda _: None  # called before a page is answered
     leaked: list[str] = field(default_factory=list)  # tokens seen by the download host
     downloads: int = 0
 
@@ -100,6 +110,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         self.state.requests.append(self.path)
+        self.state.headers.append(dict(self.headers.items()))
         url = urlsplit(self.path)
         if url.path.startswith("/blob/"):
             self._blob(int(url.path.rpartition("/")[2]))
@@ -111,20 +122,54 @@ class _Handler(BaseHTTPRequestHandler):
         if self.headers.get("Authorization") != "Bearer secret":
             self._answer(401, b'{"message": "Bad credentials"}')
             return
+        top = f"/repos/{REPOSITORY}"
+        if self.state.moved:
+            if url.path.startswith(top):
+                self._answer(
+                    301, b"{}", {"Location": self.path.replace(top, f"/repositories/{OURS}")}
+                )
+                return
+            top = f"/repositories/{OURS}"
         routes: dict[str, Callable[[], None]] = {
-            f"/repos/{REPOSITORY}/actions/artifacts": lambda: self._list(parse_qs(url.query))
+            f"{top}/actions/artifacts": lambda: self._list(parse_qs(url.query)),
+            f"{top}/pages": self._pages,
         }
         for artifact in self.state.artifacts:
-            path = f"/repos/{REPOSITORY}/actions/artifacts/{artifact.id}/zip"
+            path = f"{top}/actions/artifacts/{artifact.id}/zip"
             routes[path] = lambda found=artifact: self._redirect(found)
         routes.get(url.path, lambda: self._answer(404, b'{"message": "Not Found"}'))()
 
     def _list(self, query: dict[str, list[str]]) -> None:
-        size = min(100, int(query.get("per_page", ["30"])[0]))
-        start = (int(query.get("page", ["1"])[0]) - 1) * size
+        size = min(100, self.state.page_size, int(query.get("per_page", ["30"])[0]))
+        number = int(query.get("page", ["1"])[0])
+        self.state.on_page(number)
+        start = (number - 1) * size
         page = [a.listed() for a in self.state.artifacts[start : start + size]]
         body = {"total_count": len(self.state.artifacts), "artifacts": page}
-        self._answer(200, json.dumps(body).encode())
+        content = json.dumps(body).encode()
+        headers = {"ETag": f'W/"{hashlib.sha256(content).hexdigest()}"'}
+        if self.headers.get("If-None-Match") == headers["ETag"]:
+            self._answer(304, b"", headers)
+            return
+        if self.state.links and len(self.state.artifacts) > size:
+            host = self.state.next_host or self.state.api
+            there = (
+                f"{host}/repositories/{OURS}/actions/artifacts"
+                if self.state.moved
+                else (f"{host}{urlsplit(self.path).path}")
+            )
+            last = -(-len(self.state.artifacts) // size)
+            rels = [("next", number + 1)] if number < last else [("first", 1)]
+            headers["Link"] = ", ".join(
+                f'<{there}?per_page={size}&page={n}>; rel="{rel}"' for rel, n in rels
+            )
+        self._answer(200, content, headers)
+
+    def _pages(self) -> None:
+        if self.state.pages:
+            self._answer(200, json.dumps({"html_url": self.state.pages}).encode())
+        else:
+            self._answer(404, b'{"message": "Not Found"}')
 
     def _redirect(self, artifact: FakeArtifact) -> None:
         if artifact.gone:

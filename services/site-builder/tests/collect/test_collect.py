@@ -166,6 +166,141 @@ def test_a_bad_token_is_told(gather: Callable[..., Collected], token: str) -> No
         gather(token=token)
 
 
+@pytest.mark.parametrize("links", [True, False])
+def test_pages_may_be_shorter_than_asked_for(
+    github: FakeGitHub, gather: Callable[..., Collected], *, links: bool
+) -> None:
+    """The Link header says where the next page is, and without one the count whether there is any."""
+    github.links, github.page_size = links, 7
+    github.artifacts = [*(FakeArtifact(n, "coverage") for n in range(100, 150)), artifact(1)]
+    assert gather().new == 1
+
+
+def test_a_list_that_moves_meanwhile_gives_nothing_twice(
+    github: FakeGitHub, gather: Callable[..., Collected]
+) -> None:
+    """A new artifact pushes the others to the next page while it is read: each is taken once."""
+    github.page_size = 2
+    github.artifacts = [artifact(n) for n in (4, 3, 2, 1)]
+
+    def upload(page: int) -> None:
+        if page == 2:
+            github.artifacts.insert(0, artifact(9))
+
+    github.on_page = upload
+    gather()
+    assert sorted(path for path in github.requests if path.endswith("/zip")) == [
+        f"/repos/{REPOSITORY}/actions/artifacts/{n}/zip" for n in (1, 2, 3, 4)
+    ]
+
+
+def test_a_next_page_elsewhere_is_refused(
+    github: FakeGitHub, gather: Callable[..., Collected]
+) -> None:
+    """The token goes to no host that a Link header names."""
+    github.page_size, github.next_host = 1, "http://localhost:9"
+    github.artifacts = [artifact(1), artifact(2)]
+    with pytest.raises(GitHubError, match="another host"):
+        gather()
+
+
+def test_a_renamed_repository_is_followed(
+    github: FakeGitHub, gather: Callable[..., Collected]
+) -> None:
+    """301 on the API's own host is followed with the token, for lists and downloads."""
+    github.moved = True
+    github.artifacts = [artifact(1), artifact(2, FAILED)]
+    assert gather().new == 2
+    assert github.leaked == []
+
+
+def test_a_list_that_did_not_change_costs_nothing(
+    github: FakeGitHub, gather: Callable[..., Collected], tmp_path: Path
+) -> None:
+    """Known pages are asked for by their ETag, and 304 is no request for the rate limit."""
+    from spanbook_site.collect.listing import Listing
+
+    github.artifacts = [artifact(1)]
+    for _ in range(2):
+        listing = Listing.load(tmp_path)
+        client = GitHub(REPOSITORY, "secret", api=github.api, listing=listing)
+        assert [a.id for a in client.artifacts("spanbook-run-", 10)] == [1]
+        listing.save()
+    assert [h.get("If-None-Match", "")[:2] for h in github.headers] == ["", "W/"]
+    assert {h["X-GitHub-Api-Version"] for h in github.headers} == {"2022-11-28"}
+    assert {h["Accept"] for h in github.headers} == {"application/vnd.github+json"}
+
+
+def test_netrc_is_left_alone(
+    github: FakeGitHub,
+    gather: Callable[..., Collected],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Credentials that lie about for these hosts neither replace the token nor go with a download."""
+    netrc = tmp_path / "netrc"
+    netrc.write_text(
+        "machine 127.0.0.1 login me password other\nmachine localhost login me password other\n"
+    )
+    netrc.chmod(0o600)
+    monkeypatch.setenv("NETRC", str(netrc))
+    github.artifacts = [artifact(1)]
+    assert gather().new == 1
+    assert github.leaked == []
+
+
+def test_an_older_artifact_comes_before_a_newer_one_of_the_same_run(
+    github: FakeGitHub, gather: Callable[..., Collected], tmp_path: Path
+) -> None:
+    """Who uploads another file under a run's id later, or from a fork, does not take its place."""
+    from spanbook_runfile.samples import golden
+
+    mine = golden.ok("mine").sealed()
+    run = orjson.loads(mine)
+    later = samples.sealed("ok")
+    forged = mine.replace(b"abc", b"abd")
+    assert run["spanbook"]["runId"] == run_id(forged)
+    github.artifacts = [artifact(7, forged), artifact(5, later), artifact(2, mine)]
+    report = gather()
+    assert (tmp_path / "runs" / f"{run_id(mine)}.json").read_bytes() == mine
+    assert [name for name, _ in report.refused] in (["spanbook-run-7"], [])
+
+
+def test_a_lost_run_file_is_fetched_again(
+    github: FakeGitHub, gather: Callable[..., Collected], tmp_path: Path
+) -> None:
+    """The ledger alone is no run: what the folder lacks is fetched, whatever was done before."""
+    github.artifacts = [artifact(1)]
+    gather()
+    (tmp_path / "runs" / f"{run_id(OK)}.json").unlink()
+    assert gather().new == 1
+
+
+def test_downloads_can_be_kept(
+    github: FakeGitHub, gather: Callable[..., Collected], tmp_path: Path
+) -> None:
+    """A folder of zips is looked through before GitHub, and a zip that is not what GitHub lists is not taken."""
+    zips = tmp_path / "zips"
+    github.artifacts = [artifact(1), artifact(2, FAILED)]
+    gather(zips=zips)
+    assert sorted(path.name for path in zips.iterdir()) == ["1.zip", "2.zip"]
+    (zips / "2.zip").write_bytes(b"half a zi")
+    for path in (tmp_path / "runs").iterdir():
+        path.unlink()
+    report = gather(zips=zips)
+    assert (report.new, report.downloaded) == (2, 1)
+
+
+def test_an_artifact_of_no_run_is_labelled(
+    github: FakeGitHub, gather: Callable[..., Collected], tmp_path: Path
+) -> None:
+    """Where GitHub does not say which run uploaded it, its word is not taken."""
+    github.artifacts = [artifact(1, orphan=True)]
+    report = gather()
+    assert report.new == 1
+    assert any("does not say" in why for _, why in report.conflicts)
+
+
 def climbing() -> bytes:
     """A zip whose members' names climb out, and one that hides a bomb's declared size."""
     out = io.BytesIO()
