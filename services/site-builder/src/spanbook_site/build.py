@@ -15,7 +15,7 @@ from pathlib import Path
 import orjson
 from spanbook_runfile import LiveJournal, Run
 
-from spanbook_site import budget
+from spanbook_site import budget, docs
 from spanbook_site.errors import OutputError
 from spanbook_site.history.index import index
 from spanbook_site.job import Job, Workshop, run_job, start_worker
@@ -69,7 +69,9 @@ class Builder:
         self.progress = progress or Progress(enabled=False)
         self.statics = _statics(vendor)
         with_mlflow = self.settings.mlflow_ui and wheel.installed(wheel.folder())
-        self.version = _version(self.settings, self.statics, str(with_mlflow))
+        self.version = _version(
+            self.settings, self.statics, f"{with_mlflow} {bool(self.settings.docs)}"
+        )
         self.templates = Templates(
             self.settings, self.version, frozenset(self.statics), mlflow=with_mlflow
         )
@@ -116,10 +118,15 @@ class Builder:
             del self._live[key]
         rendered = self._render(jobs)
         rendered += self._render(self._budgeted(sources))
-        if not (rendered or gone) and memo.groups and (self.out / Urls.BUILD).exists():
+        done = memo.groups and (self.out / Urls.BUILD).exists() and not self._docs_changed()
+        if done and not (rendered or gone):
             return self._report(0, 0)
         self._write_lists(gone)
         return self._report(rendered, len(gone))
+
+    def _docs_changed(self) -> bool:
+        folder = self.settings.docs
+        return bool(folder) and self.memo.groups.get("docs", ("",))[0] != docs.stamp(Path(folder))
 
     def _report(self, rendered: int, removed: int) -> Report:
         records = self.memo.runs.values()

@@ -9,7 +9,7 @@ from functools import lru_cache
 
 import orjson
 
-from spanbook_site import mlflow, tables
+from spanbook_site import docs, mlflow, tables
 from spanbook_site.memo import Memo, key_of
 from spanbook_site.output import Output
 from spanbook_site.pages import home, others, reports, tasks, trends
@@ -59,6 +59,10 @@ class Lists:
             entries = [mlflow.Entry(r.key, r.start, r.version, r.live) for r in good if r.mlflow]
             mlflow.write_site(self.memo.group, self.output, entries)
         self._others(good, main)
+        if self.templates.settings.docs:
+            docs.write_site(self.memo.group, self.output, self.templates)
+        else:
+            self.output.remove("docs")
 
     def _newest(self, records: Sequence[Record], count: int) -> list[Summary]:
         return [self.summary(r.key) for r in records[: -count - 1 : -1]]

@@ -1,8 +1,9 @@
 """``spanbook.yaml``: what a project says about its own site. Documented in docs/configuration.md."""
 
+import logging
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ from spanbook_site.urls import slug
 HISTORIES = ("pages", "branch", "artifacts")
 FILE = Path("spanbook.yaml")
 VARIABLE = "SPANBOOK_SETTINGS"
+
+log = logging.getLogger("spanbook_site")
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,7 @@ class Settings:
     repository: str = ""  # its web page
     url: str = ""  # where the site will be published; the feed's links need it
     about: str = ""  # Markdown, the text itself
+    docs: str = field(default="", repr=False)  # the project's documents: a folder that is there
     metrics: tuple[str, ...] = ()  # "task.metric" columns of the run list
     main: tuple[str, ...] = ("main", "master")  # branches whose runs count as the record
     minimize: tuple[str, ...] = ()  # metrics where less is better, besides those that look it
@@ -119,6 +123,8 @@ def _value(key: str, value: Any, path: Path) -> Any:
         raise SettingsError(
             f"{path}: history is {value!r}; it should be one of {', '.join(HISTORIES)}."
         )
+    if key == "docs":
+        return _docs(str(value or ""), path)
     return _about(str(value), path) if key == "about" else str(value or "")
 
 
@@ -140,6 +146,14 @@ def _report(item: object, path: Path) -> Report:
             "    reports:\n      - {title: Model quality, task: summary, artifact: notebook.ipynb}"
         )
     return Report(**{key: str(value) for key, value in item.items()})
+
+
+def _docs(name: str, path: Path) -> str:
+    folder = path.parent / name
+    if name and not folder.is_dir():
+        log.warning("%s: docs names %s, which is no folder here: built without it.", path, name)
+        return ""
+    return str(folder.resolve()) if name else ""
 
 
 def _about(name: str, path: Path) -> str:

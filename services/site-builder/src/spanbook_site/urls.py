@@ -34,6 +34,7 @@ class Urls:
     TRENDS = "trends/index.html"
     REPORTS = "reports/index.html"
     ABOUT = "about.html"
+    DOCS = "docs/index.html"
     MLFLOW = "mlflow/index.html"
     NOT_FOUND = "404.html"
     BUILD = "data/build.json"
