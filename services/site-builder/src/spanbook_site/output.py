@@ -69,11 +69,11 @@ class Output:
     def link(self, address: str, source: Path, version: str) -> None:
         """Offer an immutable file for download: a hard link where the file system can, else a copy.
 
-        ``version`` stands for its content: two files of one version are the same.
+        ``version`` is that of its content, or what stands for it.
         """
         target = self.path(address)
         stat = source.stat()
-        self._note(address, version.encode(), stat.st_size)
+        self.written[address], self.sizes[address] = version, stat.st_size
         with contextlib.suppress(OSError):
             there = target.stat()
             same_file = (there.st_dev, there.st_ino) == (stat.st_dev, stat.st_ino)

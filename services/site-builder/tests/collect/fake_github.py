@@ -38,6 +38,7 @@ class FakeArtifact:
     expired: bool = False
     gone: bool = False  # listed, but deleted since: 410
     fork: bool = False
+    run: int = 0  # the workflow run that uploaded it
     orphan: bool = False  # of a workflow run that is gone
     branch: str = "main"
     sha: str = "c0ffee" * 6 + "c0ff"
@@ -57,7 +58,7 @@ class FakeArtifact:
             "workflow_run": None
             if self.orphan
             else {
-                "id": 1000 + self.id,
+                "id": self.run or 1000 + self.id,
                 "repository_id": OURS,
                 "head_repository_id": THEIRS if self.fork else OURS,
                 "head_branch": self.branch,

@@ -10,7 +10,7 @@ from threading import Thread
 
 import orjson
 import pytest
-from spanbook_runfile import trim
+from spanbook_runfile import names, parse_run, trim
 from spanbook_runfile.samples import golden
 from spanbook_runfile.samples.builder import SampleRun
 from spanbook_site.build import Builder
@@ -96,7 +96,14 @@ def run_of(day: int, payload: int = 0) -> SampleRun:
 
 def artifact(run: SampleRun, number: int, **more: object) -> FakeArtifact:
     """A run's artifact, as GitHub lists that of an honest main run."""
-    return FakeArtifact(number, f"spanbook-run-{number}", zipped(run__json=run.sealed()), **more)  # type: ignore[arg-type]
+    says = parse_run(run.sealed()).context
+    told = {
+        "sha": says(names.REF_REVISION),
+        "run": int(says(names.PIPELINE_RUN_URL).split("/")[-1] or 0),
+    }
+    return FakeArtifact(
+        number, f"spanbook-run-{number}", zipped(run__json=run.sealed()), **{**told, **more}
+    )
 
 
 def patience() -> Patience:
@@ -328,8 +335,6 @@ def test_a_run_is_compared_with_the_newest_main_run(
         publish(tmp_path / "one", github, pages)
         github.artifacts = []
     client = GitHub(REPOSITORY, "secret", api=github.api, sleep=lambda _: None)
-    from spanbook_runfile import parse_run
-
     found = baseline(
         client,
         pages.url,

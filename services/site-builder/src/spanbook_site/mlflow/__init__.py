@@ -42,6 +42,11 @@ def write_run(output: Output, run: Run, files: Files, *, trimmed: bool = False) 
     pages = {ALL: Urls.HOME}
     pages |= {experiment_id(run.pipeline, task.name): Urls.task(task.name) for task in run.tasks}
     records = list(records_of(run, files))
+    for task in run.tasks:
+        for child in task.final.children if task.final else ():
+            if child.experiment:
+                named = experiment_id(child.experiment, child.experiment)
+                pages.setdefault(named, Urls.task(task.name))
     if records:
         write_records(output, run.id, records, pages, trimmed=trimmed)
     return bool(records)
@@ -110,7 +115,7 @@ def _ui_key() -> str:
 
 def _write_ui(output: Output, source: Path) -> None:
     for name, path in wheel.files(source):
-        output.link(f"{FOLDER}/{name}", path, f"{wheel.SHA256} {name}")
+        output.link(f"{FOLDER}/{name}", path, f"{wheel.VERSION} {name}")
     for script in page.SCRIPTS:
         output.write(f"{FOLDER}/shim/{script}", (page.SHIM / script).read_bytes())
     output.write(INDEX, page.index((source / "index.html").read_text(encoding="utf-8")))

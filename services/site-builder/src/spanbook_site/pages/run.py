@@ -76,6 +76,7 @@ class RunPages:
         self.files: dict[str, list[SiteFile]] = {}
         self.in_mlflow = False
         self.heavy = 0  # bytes written that go when the run is trimmed
+        self.original: trim.Original | None = None  # what a trimmed one was made from
         self.kept = self.sha256 = ""  # the run file that the site offers: its address and digest
 
     def page_of(self, task: Task) -> str:
@@ -119,13 +120,15 @@ class RunPages:
         whole = Urls.run_part(self.run.id, f"{self.run.id}.json")
         trimmed = Urls.run_part(self.run.id, f"{self.run.id}{trim.SUFFIX}")
         if not self.trimmed or found.path.name.endswith(trim.SUFFIX):
+            self.original = found.original
             self.kept = trimmed if self.trimmed else whole
             self.sha256 = found.sha256
-            self.output.link(self.kept, found.path, self.sha256)
+            self.output.link(self.kept, found.path, self.sha256[:16])
             if not self.trimmed:
                 self.heavy += len(found.content) - self._packed_size(found)
         else:
             packed = trim.trim(found.content)
+            self.original = trim.Original(trim.digest_of(found.content), len(found.content))
             self.kept = trimmed
             self.sha256 = hashlib.sha256(packed).hexdigest()
             self.output.write(self.kept, packed)
@@ -159,9 +162,10 @@ class RunPages:
         for task in self.tasks:
             artifacts = tuple(a for attempt in task.attempts[-1:] for a in attempt.artifacts)
             earlier = tuple(a for attempt in task.attempts[:-1] for a in attempt.artifacts)
-            if artifacts or earlier:
+            if artifacts or earlier or any(_of_children(task)):
                 known = {a.path for a in artifacts}
                 kept = artifacts + tuple(a for a in earlier if a.path not in known)
+                kept += tuple(_of_children(task))
                 self.files[task.id] = self._written(f"{top}/tasks/{task.id}", kept)
 
     def _written(self, folder: str, artifacts: Any) -> list[SiteFile]:
@@ -221,7 +225,7 @@ class RunPages:
                 run_size=self.output.sizes.get(self.kept, 0),
                 trimmed=self.trimmed,
                 sha256=self.sha256,
-                original=found.original if found else None,
+                original=self.original,
                 origin=self.origin,
                 culprit=culprit,
                 culprit_line=summary.error_line(culprit) if culprit else "",
@@ -287,6 +291,13 @@ class RunPages:
                 }
             )
         return panels
+
+
+def _of_children(task: Task) -> Iterator[Artifact]:
+    """The files of the runs within the attempt that counted, below a folder each."""
+    for child in task.final.children if task.final else ():
+        for artifact in child.artifacts:
+            yield replace(artifact, path=f"{child.folder}/{artifact.path}")
 
 
 def _between(start: int | None, end: int | None) -> int | None:
