@@ -1,7 +1,6 @@
 """Collecting from a GitHub that behaves as documented, and from one that does not."""
 
 import io
-import sys
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,9 +11,7 @@ from spanbook_runfile import samples
 from spanbook_site.collect import Collected, GitHub, collect
 from spanbook_site.collect.collect import from_folder
 from spanbook_site.collect.errors import GitHubError, RateLimitedError
-
-sys.path.insert(0, str(Path(__file__).parent))
-from fake_github import REPOSITORY, FakeArtifact, FakeGitHub, zipped
+from support.github import REPOSITORY, FakeArtifact, FakeGitHub, zipped
 
 OK, FAILED = samples.sealed("ok"), samples.sealed("failed")
 
