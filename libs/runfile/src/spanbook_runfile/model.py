@@ -182,6 +182,11 @@ class Child(Recorded):
     user: str = ""
     deleted: bool = False
 
+    @property
+    def folder(self) -> str:
+        """Where its files are shown among the attempt's."""
+        return f"runs/{self.name.replace('/', '-')}-{self.id[:6]}"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Attempt(Recorded):

@@ -3,12 +3,15 @@
 # ruff: noqa: E501 - requests and names as they are sent
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import orjson
 import pytest
 from mlflow_twins import generated
 from spanbook_runfile import Metric, Run, parse_run
+from spanbook_runfile.model import Child, Dataset, LoggedModel
+from spanbook_runfile.names import ChildStatus
 from spanbook_runfile.samples import SEALED, sealed
 from spanbook_site import mlflow
 from spanbook_site.memo import Memo
@@ -212,3 +215,45 @@ def test_links_lead_into_the_ui() -> None:
     assert urls.compare([number], ["a"]).endswith(
         f"#/compare-runs?runs=%5B%22a%22%5D&experiments=%5B%22{number}%22%5D"
     )
+
+
+def test_runs_within_a_task_run_are_nested(tmp_path: Path) -> None:
+    """A child of an attempt is an MLflow run under its task's, with its own metrics, files and datasets."""
+    run = parse_run(sealed("ok"))
+    task = next(task for task in run.tasks if task.final)
+    assert task.final
+    inner = Child(
+        id="c" * 16,
+        parent="b" * 16,
+        name="inner",
+        status=ChildStatus.FAILED,
+        start=5_000_000,
+        end=9_000_000,
+    )
+    child = Child(
+        id="b" * 16, parent=task.final.id, name="fold/1", status=ChildStatus.FINISHED, start=1_000_000, end=2_000_000,
+        parameters={"depth": "3"}, metrics={"loss": Metric("loss", (0.5,), (0,), (1_000_000,))},
+        datasets=(Dataset(name="digits", digest="abc", tags={"mlflow.data.context": "training"}),),
+        models=(LoggedModel(id="m-" + "1" * 56, name="svm", folder="svm", step=2),), experiment="Sweep", user="ada",
+    )  # fmt: skip
+    final = replace(task.final, children=(child, inner))
+    changed = replace(
+        run, tasks=tuple(replace(t, attempts=(final,)) if t is task else t for t in run.tasks)
+    )
+    held = {task.id: {f"{child.folder}/a.txt": "runs/x/a.txt"}}
+    found = {record.id: record for record in records_of(changed, held)}
+    outer, nested = found[f"{run.id}{child.id}"], found[f"{run.id}{inner.id}"]
+    assert outer.tags["mlflow.parentRunId"] == f"{run.id}{task.id}"
+    assert nested.tags["mlflow.parentRunId"] == outer.id
+    assert (outer.name, outer.status, outer.user, outer.experiment_name) == (
+        "fold/1",
+        "FINISHED",
+        "ada",
+        "Sweep",
+    )
+    assert nested.experiment == found[f"{run.id}{task.id}"].experiment
+    assert outer.params == {"depth": "3"}
+    assert outer.histories["loss"] == [(0, 1, 0.5)]
+    assert outer.inputs["dataset_inputs"][0]["dataset"]["name"] == "digits"
+    assert outer.models[0]["model"]["info"]["source_run_id"] == outer.id
+    assert mlflow.write_run(Output(tmp_path), changed, held)

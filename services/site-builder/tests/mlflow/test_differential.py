@@ -82,11 +82,14 @@ class Twins:
             self.real(method, route, body),
         )
         told = f"{method} {route} {json.dumps(body, ensure_ascii=False)}"
+        if theirs == 500:  # a fault of the server's: there ours refuses
+            assert ours == 400, told
+            return real
         assert ours == theirs, (
             f"{told}: {ours} {str(mine)[:400]} but the server says {theirs} {str(real)[:400]}"
         )
         if theirs == 200:
-            assert _sorted(mine) == _sorted(real), told
+            assert _sorted(mine) == _sorted(real), f"{told}: {mine} but the server says {real}"
         else:
             assert mine["error_code"] == real["error_code"], told
         return real
@@ -338,7 +341,7 @@ def test_orders_are_the_same(twins: Twins) -> None:
         try:
             twins.search(order_by=order_by)
         except AssertionError as error:
-            wrong.append(str(error).split("\n")[0][:500])
+            wrong.append(str(error).split("\nassert")[0][:3000])
     assert not wrong, "\n".join(wrong)
 
 
@@ -376,7 +379,7 @@ def test_random_searches_are_the_same_page_by_page(twins: Twins) -> None:
     """Random filters, orders, views and page sizes give the same pages and the same tokens."""
     rng = random.Random(7)
     pages = 0
-    for _ in range(60):
+    for _ in range(70):
         request = _random_search(rng)
         for _ in range(4):
             answer = twins.same("POST", SEARCH, request)
@@ -475,7 +478,7 @@ def test_experiments_are_the_same(twins: Twins) -> None:
         try:
             twins.same("POST", f"{API}experiments/search", request)
         except AssertionError as error:
-            wrong.append(str(error).split("\n")[0][:500])
+            wrong.append(str(error).split("\nassert")[0][:3000])
     assert not wrong, "\n".join(wrong)
     for number in [*BOTH, "3", "x", ""]:
         twins.same("GET", f"{API}experiments/get?{urlencode({'experiment_id': number})}")

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import orjson
 from spanbook_runfile import Run
+from spanbook_runfile.mlflow import experiment_id, run_id
 
 from spanbook_site.mlflow import history, page, tables, wheel
 from spanbook_site.mlflow.records import Record, records_of
@@ -21,8 +22,6 @@ from spanbook_site.mlflow.urls import (
     INDEX,
     MlflowUrls,
     data_of_run,
-    experiment_id,
-    run_id,
 )
 from spanbook_site.mlflow.wheel import MlflowUiError
 from spanbook_site.output import Output

@@ -26,6 +26,11 @@ def pack(rows: Sequence[Row]) -> Column:
         "params": _texts(rows, "params"),
         "tags": _texts(rows, "tags"),
         "metrics": _metrics(rows),
+        **{
+            kind: {"at": at, "value": [rows[row][kind] for row in at]}
+            for kind in ("inputs", "models")
+            if (at := [number for number, row in enumerate(rows) if kind in row])
+        },
     }
 
 

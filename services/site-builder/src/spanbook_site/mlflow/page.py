@@ -16,6 +16,7 @@ SCRIPTS: Final = (
     "graphql.js",
     "history.js",
     "artifacts.js",
+    "models.js",
     "api.js",
     "links.js",
     "install.js",

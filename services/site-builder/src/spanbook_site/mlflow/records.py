@@ -13,14 +13,19 @@ from typing import Any, TypeAlias
 
 import orjson
 from spanbook_runfile import Attempt, Metric, Run, Task, UsageSample, names
-from spanbook_runfile.model import Json, Recorded
+from spanbook_runfile.mlflow import (
+    ALONE,
+    MAX_KEY,
+    MAX_PARAM,
+    MAX_TAG,
+    experiment_id,
+    run_id,
+)
+from spanbook_runfile.model import Child, Json, Recorded
 from spanbook_runfile.names import Result, TaskType
 
-from spanbook_site.mlflow.urls import ALL, experiment_id, run_id, run_page, task_run_page
+from spanbook_site.mlflow.urls import ALL, run_page, task_run_page
 
-MAX_KEY = 250  # characters of a name
-MAX_PARAM = 6_000  # characters of a parameter's value
-MAX_TAG = 8_000
 MAX_KEYS = 2_000  # names of one kind in one run; what is beyond is on our own pages
 MAX_FLOAT = 1.7976931348623157e308  # what MLflow keeps for an infinity
 SYSTEM = "system/"  # metrics that MLflow's page shows apart
@@ -52,6 +57,8 @@ class Record:
     histories: Mapping[str, list[Point]] = field(default_factory=dict)
     artifacts: tuple[tuple[str, int, str], ...] = ()  # path, bytes, address in the site
     lifecycle: str = "active"
+    inputs: Row = field(default_factory=dict)  # datasets, in MLflow's form
+    models: tuple[Row, ...] = ()  # logged models, in MLflow's form, each with its ``folder``
 
     @property
     def metrics(self) -> dict[str, Point]:
@@ -74,6 +81,10 @@ class Record:
         }
         if self.lifecycle != "active":
             row["lifecycle"] = self.lifecycle
+        if self.inputs:
+            row["inputs"] = self.inputs
+        if self.models:
+            row["models"] = list(self.models)
         return row
 
 
@@ -101,7 +112,11 @@ def records_of(run: Run, files: Mapping[str, Mapping[str, str]]) -> Iterator[Rec
     )
     for task in run.tasks:
         if task.final is not None:
-            yield _task_record(run, task, task.final, files.get(task.id, {}))
+            held = files.get(task.id, {})
+            own = _task_record(run, task, task.final, held)
+            yield own
+            for child in task.final.children:
+                yield _child_record(run, task, own, child, held)
 
 
 def _task_record(run: Run, task: Task, final: Attempt, files: Mapping[str, str]) -> Record:
@@ -114,10 +129,12 @@ def _task_record(run: Run, task: Task, final: Attempt, files: Mapping[str, str])
     }
     if len(task.attempts) > 1:
         own["spanbook.attempts"] = str(len(task.attempts))
+    named = run.pipeline if run.id.startswith(ALONE) else f"{run.pipeline}/{task.name}"
+    own_id, experiment = run_id(run.id, task.id), experiment_id(run.pipeline, task.name)
     return Record(
-        id=run_id(run.id, task.id),
-        experiment=experiment_id(run.pipeline, task.name),
-        experiment_name=_cut(f"{run.pipeline}/{task.name}", 256),
+        id=own_id,
+        experiment=experiment,
+        experiment_name=_cut(named, 256),
         name=own["mlflow.runName"],
         status=_status(final.result if final.result is not None else task.result, run),
         user=_cut(run.context(names.ACTOR), 256),
@@ -127,7 +144,95 @@ def _task_record(run: Run, task: Task, final: Attempt, files: Mapping[str, str])
         tags=own,
         histories={**_usage(final.usage), **_histories(final, start)},
         artifacts=_artifacts(final, files),
+        inputs=_inputs(final),
+        models=tuple(_models(final, own_id, experiment)),
     )
+
+
+def _child_record(
+    run: Run, task: Task, owner: Record, child: Child, files: Mapping[str, str]
+) -> Record:
+    """A run within an attempt, such as a nested MLflow run."""
+    final = task.final
+    above = owner.id if final and child.parent == final.id else run_id(run.id, child.parent)
+    page = task_run_page(run.id, task.id)
+    tags = _tags(run, child.tags, _source(run, task), page, name=_cut(child.name, MAX_KEY))
+    tags["mlflow.parentRunId"] = above
+    experiment, named = owner.experiment, owner.experiment_name
+    if child.experiment:
+        experiment, named = experiment_id(child.experiment, child.experiment), child.experiment
+    start = _ms(child.start) or owner.start
+    below = f"{child.folder}/"
+    own = {path.removeprefix(below): at for path, at in files.items() if path.startswith(below)}
+    own_id = run_id(run.id, child.id)
+    status = "KILLED" if child.end is None and run.seal is not None else str(child.status)
+    return Record(
+        id=own_id,
+        experiment=experiment,
+        experiment_name=_cut(named, 256),
+        name=tags["mlflow.runName"],
+        status=status,
+        user=_cut(child.user or run.context(names.ACTOR), 256),
+        start=start,
+        end=_ms(child.end),
+        params=_params(child.parameters),
+        tags=tags,
+        histories=_histories(child, start),
+        artifacts=_artifacts(child, own),
+        lifecycle="deleted" if child.deleted else "active",
+        inputs=_inputs(child),
+        models=tuple(_models(child, own_id, experiment)),
+    )
+
+
+def _inputs(logged: Recorded) -> Row:
+    """The datasets that were used, in MLflow's form."""
+    keys = ("name", "digest", "source_type", "source", "schema", "profile")
+    found = [
+        {
+            "tags": [{"key": key, "value": value} for key, value in dataset.tags.items()],
+            "dataset": {key: value for key in keys if (value := getattr(dataset, key))},
+        }
+        for dataset in logged.datasets
+    ]
+    return {"dataset_inputs": found} if found else {}
+
+
+def _models(logged: Recorded, run: str, experiment: str) -> Iterator[Row]:
+    """The logged models, in MLflow's form."""
+    for model in logged.models:
+        if model.deleted:
+            continue
+        info = {
+            "model_id": model.id,
+            "experiment_id": experiment,
+            "name": model.name,
+            "creation_timestamp_ms": model.created,
+            "last_updated_timestamp_ms": model.updated,
+            "artifact_uri": f"mlflow-artifacts:/{experiment}/models/{model.id}/artifacts",
+            "status": model.status or "LOGGED_MODEL_READY",
+            "model_type": model.type,
+            "source_run_id": run,
+            "tags": [{"key": k, "value": v} for k, v in model.tags.items()],
+        }
+        metrics = [
+            {
+                "key": key,
+                "value": value_json(_finite(value)),
+                "timestamp": _ms(time),
+                "step": step,
+                "model_id": model.id,
+                "run_id": run,
+                **({"dataset_name": dataset, "dataset_digest": digest} if dataset else {}),
+            }
+            for key, value, step, time, dataset, digest in model.metrics
+        ]
+        params = [{"key": k, "value": v} for k, v in model.params.items()]
+        yield {
+            "folder": model.folder,
+            "step": model.step,
+            "model": {"info": info, "data": {"params": params, "metrics": metrics}},
+        }
 
 
 def _run_status(run: Run) -> str:

@@ -4,9 +4,10 @@ The UI routes by fragment (``mlflow/index.html#/experiments/…``). Ids are the 
 an experiment's comes from its pipeline and task, a task run's from its run and span.
 """
 
-import hashlib
 from collections.abc import Iterable
 from urllib.parse import quote
+
+from spanbook_runfile.mlflow import experiment_id, run_id
 
 from spanbook_site.urls import Urls
 
@@ -15,17 +16,6 @@ INDEX = f"{FOLDER}/index.html"
 DATA = f"{FOLDER}/data"
 ALL = "1"  # the experiment that holds the pipeline runs
 VIEW = "metrics"  # the shared view that shows an experiment's metrics and parameters
-
-
-def experiment_id(pipeline: str, task: str) -> str:
-    """A task's experiment: a number, as MLflow's ids are, of 15 digits that a page can count to."""
-    name = f"{pipeline}\0{task}".encode("utf-8", "replace")
-    return str(10**14 + int.from_bytes(hashlib.sha256(name).digest()[:8]) % (9 * 10**14))
-
-
-def run_id(run: str, task: str = "") -> str:
-    """The MLflow run of a pipeline run, or of one of its tasks: trace id and span id."""
-    return f"{run}{task}"
 
 
 def run_page(run: str) -> str:

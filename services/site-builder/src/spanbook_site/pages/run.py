@@ -1,11 +1,11 @@
 """A run's pages: its own, one for each task, and the files beside them. Written once a run."""
 
 import hashlib
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from spanbook_runfile import LogLine, Run, Task, mermaid, names, trim
+from spanbook_runfile import Artifact, LogLine, Run, Task, mermaid, names, trim
 from spanbook_runfile.names import ArtifactKind
 from spanbook_runfile.settle import settled
 

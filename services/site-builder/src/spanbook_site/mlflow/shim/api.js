@@ -70,6 +70,7 @@
       shim.listArtifacts({ run_id: one(query, "run_id", "run_uuid"), path: one(query, "path") }),
     "GET 2.0/mlflow/get-artifact": async ({ query }) => shim.getArtifact(one(query, "run_id", "run_uuid"), one(query, "path")),
     "GET get-artifact": async ({ query }) => shim.getArtifact(one(query, "run_id", "run_uuid"), one(query, "path")),
+    "POST 2.0/mlflow/logged-models/search": async ({ body }) => shim.searchModels(body),
     "POST graphql": async ({ body }) => shim.graphql(body),
   };
 
@@ -79,7 +80,6 @@
     ["GET", /^3\.0\/mlflow\/assistant\/providers$/, { providers: [] }],
     ["GET", /^2\.0\/mlflow\/(registered-models|model-versions|model-registry)\/search$/, {}],
     ["POST", /^2\.0\/mlflow\/experiments\/search-datasets$/, {}],
-    ["POST", /^2\.0\/mlflow\/logged-models\/search$/, {}],
     ["GET", /^[23]\.0\/mlflow\/traces$/, {}],
     ["POST", /^[23]\.0\/mlflow\/traces\/(search|metrics)$/, {}],
     ["GET", /^3\.0\/mlflow\/(scorers|datasets|prompts|mcp-servers|webhooks|issues|label-schemas|review-queues)(\/(list|search))?$/, {}],
@@ -111,6 +111,12 @@
       if (Object.hasOwn(ROUTES, known)) {
         const answer = await ROUTES[known]({ query: url.searchParams, body: method === "POST" ? await readBody() : null });
         return answer instanceof Response ? answer : json(200, answer);
+      }
+      const model = /^2\.0\/mlflow\/logged-models\/(m-[^/]+)(?:\/artifacts\/(directories|files))?$/.exec(route);
+      if (model && method === "GET") {
+        const [, id, part] = model;
+        if (part === "files") return await shim.getModelArtifact(id, url.searchParams.get("artifact_file_path"));
+        return json(200, await (part ? shim.listModelArtifacts(id, url.searchParams.get("artifact_directory_path")) : shim.getModel(id)));
       }
       for (const [verb, pattern, answer] of EMPTY) {
         if (verb === method && pattern.test(route)) return json(200, answer);

@@ -81,7 +81,8 @@
       info.artifact_uri = this.artifactUri(row);
       info.lifecycle_stage = this.lifecycle(row);
       info.run_id = this.id(row);
-      return { info, data: this.runData(row), inputs: {}, outputs: {} };
+      const outputs = this.beside("models", row)?.map(({ model, step }) => ({ model_id: model.info.model_id, step }));
+      return { info, data: this.runData(row), inputs: this.beside("inputs", row) ?? {}, outputs: outputs ? { model_outputs: outputs } : {} };
     }
 
     runData(row) {
@@ -98,6 +99,13 @@
       if (params.length) data.params = params;
       if (tags.length) data.tags = tags;
       return data;
+    }
+
+    /** What few rows have: datasets (`inputs`) and logged models. */
+    beside(kind, row) {
+      const column = this.data[kind];
+      const place = column ? column.at.indexOf(row) : -1;
+      return place < 0 ? null : column.value[place];
     }
 
     entries(kind, row, describe) {
@@ -150,6 +158,10 @@
         column.time.push(time - row.start);
       }
     });
+    for (const kind of ["inputs", "models"]) {
+      const at = rows.flatMap((row, number) => (row[kind] ? [number] : []));
+      if (at.length) data[kind] = { at, value: at.map((number) => rows[number][kind]) };
+    }
     return data;
   }
 
