@@ -4,6 +4,7 @@ import contextlib
 import gzip
 import json
 import socket
+import struct
 import time
 import zlib
 from concurrent.futures import ThreadPoolExecutor
@@ -106,9 +107,8 @@ def _varint(number: int) -> bytes:
 def test_a_million_attributes(collector, otlp) -> None:
     """A span of a million attributes is taken, or refused for its size; others go on."""
     running = collector()
-    attrs = {f"a{n}": n for n in range(1_000_000)}
-    payload = otlp.spans(otlp.id(), 1, **attrs)
-    pairs = ",".join('{"key":"k","value":{"intValue":"1"}}' for _ in range(500_000))
+    payload = _with_attributes(otlp.id(), otlp.id(8), 1_000_000)
+    pairs = ",".join(['{"key":"k","value":{"intValue":"1"}}'] * 500_000)
     span = f'{{"traceId":"{otlp.id()}","spanId":"{otlp.id(8)}","attributes":[{pairs}]}}'
     body = f'{{"resourceSpans":[{{"scopeSpans":[{{"spans":[{span}]}}]}}]}}'.encode()
     with ThreadPoolExecutor(3) as pool:
@@ -120,6 +120,12 @@ def test_a_million_attributes(collector, otlp) -> None:
         assert second.result().status == 200
         assert third.result().status == 413
     assert running.memory() < 1500 * MIB
+
+
+def _with_attributes(run_id: str, span_id: str, count: int) -> bytes:
+    pair = _field(9, _field(1, b"key") + _field(2, b"\x18\x01"))  # an int_value
+    span = _field(1, bytes.fromhex(run_id)) + _field(2, bytes.fromhex(span_id)) + pair * count
+    return _field(1, _field(2, _field(2, span)))
 
 
 def test_millions_of_empty_messages_are_refused(collector, otlp) -> None:
@@ -151,6 +157,84 @@ def test_slow_and_half_open_clients_do_not_hold_up_others(collector, otlp) -> No
             assert b"Retry-After" in answer
         client.close()
     _still_well(running, otlp)
+
+
+def _http2(kind: int, flags: int, stream: int, body: bytes = b"") -> bytes:
+    """One HTTP/2 frame."""
+    return (
+        struct.pack(">I", len(body))[1:] + bytes([kind, flags]) + struct.pack(">I", stream) + body
+    )
+
+
+def _stalled_call() -> bytes:
+    """A gRPC call that declares a message of a megabyte, and sends a thousand bytes of it."""
+    path = b"/opentelemetry.proto.collector.trace.v1.TraceService/Export"
+    fields = [(b":method", b"POST"), (b":scheme", b"http"), (b":path", path), (b":authority", b"x")]
+    fields += [(b"content-type", b"application/grpc"), (b"te", b"trailers")]
+    head = b"".join(b"\0" + bytes([len(k)]) + k + bytes([len(v)]) + v for k, v in fields)
+    message = b"\0" + struct.pack(">I", 1_000_000) + b"x" * 1000
+    return PREFACE + _http2(1, 4, 1, head) + _http2(0, 0, 1, message)
+
+
+PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + _http2(4, 0, 0)
+
+
+def _ends(client: socket.socket) -> bool:
+    """Whether the other end closes a connection, before its time-out."""
+    with contextlib.suppress(ConnectionError):
+        while client.recv(4096):
+            pass
+    return True
+
+
+def test_slow_and_half_open_grpc_clients_are_cut_off(collector, otlp) -> None:
+    """Whatever they stop at, they are closed in the end, and others are answered all the while."""
+    running = collector("--read-timeout=0.2")
+    host, port = running.address.split(":")
+    clients = []
+    for start in (b"", PREFACE[:10], PREFACE, _stalled_call()) * 25:
+        client = socket.create_connection((host, int(port)), timeout=30)
+        client.sendall(start)
+        clients.append(client)
+    _still_well(running, otlp)
+    for client in clients:
+        with client:
+            assert _ends(client)
+    _still_well(running, otlp)
+
+
+def test_a_grpc_client_that_behaves_outlives_its_connection(collector, otlp) -> None:
+    """Where a connection has lasted long enough its client is moved to another, and none fails."""
+    running = collector("--read-timeout=0.05")  # a connection lasts twenty times that
+    end = time.monotonic() + 2.5
+    while time.monotonic() < end:
+        running.export("traces", otlp.spans(otlp.id()))
+
+
+def test_too_many_grpc_connections_are_closed(collector, otlp, until) -> None:
+    """Beyond --max-connections one more gets no answer; when one leaves, the next is served."""
+    running = collector("--max-connections=5")
+    host, port = running.address.split(":")
+    clients = [socket.create_connection((host, int(port)), timeout=15) for _ in range(5)]
+    for client in clients:
+        client.sendall(PREFACE)
+        assert client.recv(9)
+    with (
+        socket.create_connection((host, int(port)), timeout=15) as extra,
+        contextlib.suppress(ConnectionError),
+    ):
+        extra.sendall(PREFACE)
+        assert extra.recv(9) == b""
+    for client in clients:
+        client.close()
+
+    def served() -> bool:
+        with contextlib.suppress(grpc.RpcError):
+            running.export("traces", otlp.spans(otlp.id()), timeout=5)
+            return True
+        return False
+
+    until(served, 20)
 
 
 def test_five_hundred_connections(collector, otlp) -> None:

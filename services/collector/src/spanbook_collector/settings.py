@@ -136,7 +136,7 @@ _OPTIONS: tuple[tuple[str, str, Callable[[str], Any], str], ...] = (
         "--max-connections",
         "SPANBOOK_MAX_CONNECTIONS",
         _count,
-        "HTTP connections at once; more are closed",
+        "connections at once, of each port; more are closed",
     ),
     ("--max-runs", "SPANBOOK_MAX_RUNS", _count, "runs in progress at once"),
     ("--max-run-bytes", "SPANBOOK_MAX_RUN_BYTES", _size, "bytes of one run's journal"),

@@ -16,6 +16,7 @@ _METHODS = {
     f"/{_PACKAGE}.logs.v1.LogsService/Export": Signal.LOGS,
     f"/{_PACKAGE}.metrics.v1.MetricsService/Export": Signal.METRICS,
 }
+_LIVES = 20  # read timeouts that a connection lasts
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
 
 
@@ -59,16 +60,7 @@ async def start(settings: Settings, ingest: Ingest, budget: Budget) -> tuple[aio
     Raises:
         CollectorError: the port cannot be had.
     """
-    server = aio.server(
-        options=[
-            ("grpc.so_reuseport", 0),  # a second collector on the port must fail, not share it
-            ("grpc.max_receive_message_length", settings.max_message_bytes),
-            ("grpc.keepalive_time_ms", 60_000),  # finds half-open connections
-            ("grpc.keepalive_timeout_ms", 20_000),
-            ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
-            ("grpc.max_concurrent_streams", 100),
-        ]
-    )
+    server = aio.server(options=_options(settings))
     server.add_generic_rpc_handlers((Receiver(ingest, budget),))
     address = f"{_bracketed(settings.host)}:{settings.grpc_port}"
     try:
@@ -81,6 +73,26 @@ async def start(settings: Settings, ingest: Ingest, budget: Budget) -> tuple[aio
         ) from error
     await server.start()
     return server, port
+
+
+def _options(settings: Settings) -> list[tuple[str, int]]:
+    """What bounds connections: how many, how long, and what each may have under way."""
+    patience = max(1, int(settings.read_timeout * 1000))
+    return [
+        ("grpc.so_reuseport", 0),  # a second collector on the port must fail, not share it
+        ("grpc.max_receive_message_length", settings.max_message_bytes),
+        ("grpc.max_allowed_incoming_connections", settings.max_connections),
+        ("grpc.max_concurrent_streams", 32),
+        ("grpc.server_handshake_timeout_ms", patience),  # one that says nothing
+        ("grpc.keepalive_time_ms", 60_000),
+        ("grpc.keepalive_timeout_ms", 20_000),
+        ("grpc.keepalive_permit_without_calls", 1),
+        ("grpc.http2.min_ping_interval_without_data_ms", 10_000),  # of the client's pings
+        # Half-open ones, and those that send a request a byte at a time, have this long. A client
+        # that behaves is told to connect anew, and notices nothing.
+        ("grpc.max_connection_age_ms", _LIVES * patience),
+        ("grpc.max_connection_age_grace_ms", patience),
+    ]
 
 
 def _bracketed(host: str) -> str:
