@@ -2,6 +2,7 @@
 
 import json
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -46,15 +47,103 @@ def http(method: str, url: str, body: bytes | None = None, **headers: str) -> Re
             return Reply(error.code, error.headers, error.read())
 
 
+class Zygote:
+    """The process that forks collectors (zygote.py); it is started when the first is wanted."""
+
+    def __init__(self) -> None:
+        self._process: subprocess.Popen[bytes] | None = None
+        self._codes: dict[int, int] = {}
+        self._heard = b""
+
+    def fork(self, options: list[str], log: Path) -> "Forked":
+        """Start a collector."""
+        if self._process is None:
+            script = Path(__file__).with_name("zygote.py")
+            self._process = subprocess.Popen(
+                [sys.executable, script], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+            )
+        self._process.stdin.write(
+            json.dumps({"options": options, "log": str(log)}).encode() + b"\n"
+        )
+        self._process.stdin.flush()
+        while (pid := self._listen()) is None:
+            select.select([self._process.stdout], [], [], 1)
+        self._codes.pop(pid, None)
+        return Forked(pid, self)
+
+    def code(self, pid: int) -> int | None:
+        """The exit code of one that ended."""
+        self._listen()
+        return self._codes.get(pid)
+
+    def _listen(self) -> int | None:
+        """Take note of those that ended; the one that was started, if one was."""
+        while select.select([self._process.stdout], [], [], 0)[0]:
+            more = os.read(self._process.stdout.fileno(), 65536)
+            assert more, "the zygote is gone"
+            self._heard += more
+        *lines, self._heard = self._heard.split(b"\n")
+        started = None
+        for told in map(json.loads, lines):
+            if "code" in told:
+                self._codes[told["pid"]] = told["code"]
+            else:
+                started = told["pid"]
+        return started
+
+    def close(self) -> None:
+        """End it."""
+        if self._process is not None:
+            self._process.communicate(timeout=30)
+
+
+@dataclass
+class Forked:
+    """A forked collector, with what the tests use of :class:`subprocess.Popen`."""
+
+    pid: int
+    zygote: Zygote
+
+    def poll(self) -> int | None:
+        """Its exit code, once it ended."""
+        return self.zygote.code(self.pid)
+
+    def wait(self, timeout: float = 30) -> int:
+        """Its exit code, waited for."""
+        wait_for(lambda: self.poll() is not None, timeout)
+        return self.poll()
+
+    def send_signal(self, number: int) -> None:
+        """Signal it, if it is still there."""
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def terminate(self) -> None:
+        """Ask it to stop."""
+        self.send_signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """Kill -9."""
+        self.send_signal(signal.SIGKILL)
+
+
+ZYGOTE = Zygote()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _zygote() -> Iterator[None]:
+    yield
+    ZYGOTE.close()
+
+
 @dataclass
 class Process:
-    """A collector process on free ports."""
+    """A collector process on free ports: forked, or from the start where its environment is told."""
 
     outputs: Path
     options: tuple[str, ...]
     environ: dict[str, str] = field(default_factory=dict)
-    preexec: Callable[[], None] | None = None
-    popen: "subprocess.Popen[bytes] | None" = None
+    popen: "subprocess.Popen[bytes] | Forked | None" = None
     address: str = ""
     http: str = ""
     _channel: grpc.Channel | None = None
@@ -63,21 +152,19 @@ class Process:
         """Start it and wait until it listens."""
         ready = self.outputs.parent / f"{self.outputs.name}.ready"
         ready.unlink(missing_ok=True)
-        command = [sys.executable, "-m", "spanbook_collector.cli", "--outputs", str(self.outputs)]
-        with (self.outputs.parent / f"{self.outputs.name}.log").open("ab") as log:
-            self.popen = subprocess.Popen(
-                [
-                    *command,
-                    "--grpc-port=0",
-                    "--http-port=0",
-                    f"--ready-file={ready}",
-                    *self.options,
-                ],
-                stdout=subprocess.DEVNULL,
-                stderr=log,
-                env={**os.environ, **self.environ},
-                preexec_fn=self.preexec,  # noqa: PLW1509 - sets limits, nothing else
-            )
+        options = ["--outputs", str(self.outputs), "--grpc-port=0", "--http-port=0"]
+        options += [f"--ready-file={ready}", *self.options]
+        log = self.outputs.parent / f"{self.outputs.name}.log"
+        if not self.environ:
+            self.popen = ZYGOTE.fork(options, log)
+        else:
+            with log.open("ab") as stream:
+                self.popen = subprocess.Popen(
+                    [sys.executable, "-m", "spanbook_collector.cli", *options],
+                    stdout=subprocess.DEVNULL,
+                    stderr=stream,
+                    env={**os.environ, **self.environ},
+                )
         wait_for(lambda: ready.exists() or self.popen.poll() is not None, 60)
         assert ready.exists(), self.log
         addresses = json.loads(ready.read_text())
@@ -230,6 +317,15 @@ def collector(tmp_path: Path) -> Iterator[Callable[..., Process]]:
     for process in started:
         if process.popen is not None and process.popen.poll() is None:
             process.kill()
+
+
+@pytest.fixture(scope="module")
+def module_collector(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
+    """One collector for all tests of a module."""
+    outputs = tmp_path_factory.mktemp("collector") / "outputs"
+    process = Process(outputs, ("--min-free-bytes=0", "--grace=60")).start()
+    yield process
+    process.kill()
 
 
 @pytest.fixture
