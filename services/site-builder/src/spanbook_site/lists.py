@@ -90,7 +90,8 @@ class Lists:
         columns: Sequence[home.Column],
     ) -> None:
         newest, newest_changes = main[-WINDOW:], changes[-WINDOW:]
-        counts = (str(len(main)), str(len(changes)))
+        trimmed = sum(record.trimmed for record in (*main, *changes))
+        counts = (str(len(main)), str(len(changes)), str(trimmed))
         key = key_of(
             map(str, columns),
             _versions(newest),
@@ -114,6 +115,7 @@ class Lists:
                 ),
                 broken=broken,
                 columns=columns,
+                trimmed=trimmed,
             )
 
         self.memo.group("home", key, self.output, write)

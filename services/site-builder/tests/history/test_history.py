@@ -149,6 +149,7 @@ def test_the_budget_trims_the_oldest_and_breaks_no_permalink(
         assert {a for a in addresses if a.endswith("index.html")} <= names
         addresses |= names
         assert size(site) <= 4_000_000
+    assert "no files any more: the site keeps to 4 MB" in (site / "index.html").read_text()
     oldest, newest = (site / "runs" / run.id for run in (runs[0], runs[-1]))
     page = (oldest / "index.html").read_text()
     assert 'id="trimmed"' in page

@@ -141,8 +141,9 @@ def write_home(
     changes: Group,
     broken: Sequence[Record],
     columns: Sequence[Column],
+    trimmed: int,
 ) -> None:
-    """The home page."""
+    """The home page; ``trimmed`` is how many runs have lost their files to the size budget."""
     settings = templates.settings
     rows = [with_shown(run, columns, settings) for run in main.newest[:ROWS]]
     change_rows = [
@@ -168,6 +169,7 @@ def write_home(
         if changes.total > len(change_rows)
         else "",
         broken=[{"name": r.name, "reason": r.broken, "address": Urls.run(r.key)} for r in broken],
+        trimmed=trimmed,
         strip=_strip(main.newest or changes.newest),
         stale=_schedule(main.newest),
     )
