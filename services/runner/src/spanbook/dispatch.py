@@ -2,7 +2,6 @@
 
 import heapq
 import itertools
-import os
 import queue
 import secrets
 import time
@@ -22,7 +21,7 @@ from spanbook.kill import Killer
 from spanbook.recorder import Recorder
 from spanbook.relay import Message, Records, Relay, Started, Stash, Stopped
 from spanbook.settings import Limits
-from spanbook.tracking import tracking_uri, variables
+from spanbook.tracking import variables
 from spanbook.worker import Outcome, Request
 
 STOP_SECONDS = 0.5  # between the notice to an attempt and its end
@@ -72,12 +71,13 @@ class Dispatcher:
         host: str,
         cpus: float,
         limits: Limits,
+        mlflow: str,
         on_start: Callable[[Try], None],
         on_end: Callable[[Ended], None],
     ) -> None:
         self._recorder = recorder
         self._limits = limits
-        self._mlflow = tracking_uri(os.environ)
+        self._mlflow = mlflow
         self._on_start, self._on_end = on_start, on_end
         self._inbox: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._home = ray.get_runtime_context().get_node_id()

@@ -1,6 +1,7 @@
 """One run, from the pipeline's DAG to the last acknowledged record."""
 
 import contextlib
+import os
 import secrets
 import signal
 import time
@@ -25,6 +26,7 @@ from spanbook.rerun import Part
 from spanbook.schedule import Listener, Schedule, State
 from spanbook.settings import Settings
 from spanbook.spool import Spool
+from spanbook.tracking import reachable, tracking_uri
 from spanbook.warm import kernel_host
 
 
@@ -81,7 +83,11 @@ def execute(
     start = time.time_ns()
     sender = exporter()
     masker = Masker.of_environ()
-    with _warm_kernels(graph, settings), cluster(settings, found.root) as where:
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(_warm_kernels(graph, settings))
+        where = stack.enter_context(cluster(settings, found.root))
+        elsewhere = "" if where.local else where.host
+        mlflow = stack.enter_context(reachable(tracking_uri(os.environ), elsewhere, run_id))
         _check_cpus(graph, where)
         spool = Spool(settings.outputs / "spool", run_id, sender, view.trouble)
         resource = describe_run(run_id, graph.name, found.folder)
@@ -89,7 +95,12 @@ def execute(
         recorder.start(start, parameters)
         view.run_started(run_id, graph)
         make = partial(
-            Dispatcher, recorder, host=where.host, cpus=where.cpus, limits=settings.limits
+            Dispatcher,
+            recorder,
+            host=where.host,
+            cpus=where.cpus,
+            limits=settings.limits,
+            mlflow=mlflow,
         )
         schedule = Schedule(graph, recorder, view, make, part)
         with _signals(schedule):

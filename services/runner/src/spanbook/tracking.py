@@ -8,10 +8,14 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from functools import cache
 from typing import Any, Final
 from urllib.parse import urlsplit
 
 from spanbook_runfile.mlflow import experiment_id, run_id
+
+from spanbook.door import Door
+from spanbook.masking import Masker
 
 log = logging.getLogger(__name__)
 URI: Final = "MLFLOW_TRACKING_URI"
@@ -27,8 +31,8 @@ _USUAL: Final = {  # unless the user has said otherwise
 def tracking_uri(env: Mapping[str, str]) -> str:
     """Where the collector answers MLflow; empty where it does not, or MLflow is led elsewhere.
 
-    It is told, or the address that records go to: OTLP over HTTP has the same port; for gRPC on its
-    usual port, HTTP's usual one is taken.
+    It is told, or the address that records go to: OTLP over HTTP has the same port; for gRPC on the
+    collector's own port, its port for HTTP is taken.
     """
     told = env.get(OWN_URI, "")
     if told:
@@ -39,7 +43,12 @@ def tracking_uri(env: Mapping[str, str]) -> str:
     if env.get("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc") == "http/protobuf":
         port: int | None = endpoint.port or _HTTP_PORT
     else:
-        port = _HTTP_PORT if (endpoint.port or _GRPC_PORT) == _GRPC_PORT else None
+        own = {_GRPC_PORT: _HTTP_PORT}
+        with contextlib.suppress(ValueError):
+            ports = (env.get(f"SPANBOOK_OTLP_{kind}_PORT", "") for kind in ("GRPC", "HTTP"))
+            grpc, http = map(int, ports)
+            own[grpc] = http
+        port = own.get(endpoint.port or _GRPC_PORT)
     if port is None:
         return ""
     scheme = endpoint.scheme if endpoint.scheme in ("http", "https") else "http"
@@ -58,8 +67,39 @@ def variables(uri: str, pipeline: str, task: str, run: str, span: str) -> dict[s
     }
 
 
+@cache
+def _door(upstream: str, masker: Masker) -> Door:
+    """This worker's own, for as long as it lives."""
+    return Door(upstream, masker)
+
+
+def _through(given: Mapping[str, str], masker: Masker) -> dict[str, str]:
+    """The same variables, with this worker's own address for the collector's."""
+    upstream, _, own = given[URI].rpartition("/")
+    return {**given, URI: f"{_door(upstream, masker).uri}/{own}"}
+
+
 @contextlib.contextmanager
-def mlflow_client(given: Mapping[str, str], failed: Callable[[], bool]) -> Iterator[None]:
+def reachable(uri: str, host: str, run: str) -> Iterator[str]:
+    """An address that workers on other machines reach: ``uri``, or a door of the driver's to it.
+
+    ``host`` is the driver's own address that they reach, empty where they run on its machine.
+    """
+    here = urlsplit(uri).hostname in ("127.0.0.1", "localhost", "::1")
+    if not (uri and host and here):
+        yield uri
+        return
+    door = Door(uri, Masker(), host=host, only=run)
+    try:
+        yield door.uri
+    finally:
+        door.close()
+
+
+@contextlib.contextmanager
+def mlflow_client(
+    given: Mapping[str, str], masker: Masker, failed: Callable[[], bool]
+) -> Iterator[None]:
     """The environment has these variables meanwhile; a run that the task left open is ended.
 
     ``failed`` says at the end whether the attempt has.
@@ -67,7 +107,8 @@ def mlflow_client(given: Mapping[str, str], failed: Callable[[], bool]) -> Itera
     if not given:
         yield
         return
-    added = {**{k: v for k, v in _USUAL.items() if k not in os.environ}, **given}
+    usual = {key: value for key, value in _USUAL.items() if key not in os.environ}
+    added = {**usual, **_through(given, masker)}
     os.environ.update(added)
     try:
         yield

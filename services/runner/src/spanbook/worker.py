@@ -126,7 +126,7 @@ class _Attempt:
                 capture(self.emitter, limits.max_output_bytes),
                 recording(self.emitter, limits),
                 sampler(self.emitter, limits.usage_interval),
-                mlflow_client(self.request.mlflow, lambda: self.failed),
+                mlflow_client(self.request.mlflow, self.emitter.masker, lambda: self.failed),
             ):
                 if self.request.mlflow and "mlflow" in sys.modules:
                     self._tell(now=True)  # its first call comes soon, and waits for this
