@@ -42,14 +42,18 @@ async def _spot(call: Call, address: str) -> Spot:
     match clean.split("/"):
         case [_, "models", model, "artifacts", *rest]:
             told, found = await models.find(call, model)
-            return Spot(told.ref, found.folder, "/".join(rest))
+            return Spot(told.ref, found.folder, _below(rest))
         case [_, "traces", trace, "artifacts", *rest]:
-            return Spot(await traces.owner(call, trace), traces.folder(trace), "/".join(rest))
+            return Spot(await traces.owner(call, trace), traces.folder(trace), _below(rest))
         case [_, run, "artifacts", *rest]:
-            return Spot(ref_of(run), "", "/".join(rest))
+            return Spot(ref_of(run), "", _below(rest))
     raise MlflowError(
         f"Invalid artifact path '{clean[:200]}': artifacts are those of runs and logged models."
     )
+
+
+def _below(parts: list[str]) -> str:
+    return fields.artifact_path("/".join(parts))
 
 
 async def put(call: Call) -> Json:
@@ -135,31 +139,40 @@ async def list_proxied(call: Call) -> Json:
     address = fields.text(call.body, "path", "")
     spot = await _spot(call, address)
     told = await call.tracking.told(spot.ref)
-    return {"files": _listing(told, spot.full, lambda full: full[len(spot.full) :].lstrip("/"))}
+    return {"files": _listing(told, spot, lambda full: full[len(spot.full) :].lstrip("/"))}
 
 
 async def list_run(call: Call) -> Json:
     """``artifacts/list``: a folder of a run; paths are from the run's root."""
     told = await call.tracking.told(ref(call))
     path = fields.artifact_path(fields.text(call.body, "path", "").rstrip("/"))
-    return {"root_uri": artifact_uri(told), "files": _listing(told, path, lambda full: full)}
+    return {
+        "root_uri": artifact_uri(told),
+        "files": _listing(told, Spot(told.ref, "", path), lambda full: full),
+    }
 
 
 async def list_model(call: Call) -> Json:
     """``logged-models/MODEL/artifacts/directories``: a folder of a logged model."""
     told, model = await models.find(call, call.path["model"])
     path = fields.artifact_path(fields.text(call.body, "artifact_directory_path", "").rstrip("/"))
-    folder = f"{model.folder}/{path}" if path else model.folder
-    files = _listing(told, folder, lambda full: full[len(model.folder) + 1 :])
+    files = _listing(
+        told, Spot(told.ref, model.folder, path), lambda full: full[len(model.folder) + 1 :]
+    )
     return {"root_uri": artifact_uri(told), "files": files}
 
 
-def _listing(told: Told, folder: str, shown: Callable[[str], str]) -> list[Json]:
-    """What lies right in a folder."""
-    below = f"{folder}/" if folder else ""
+def _listing(told: Told, spot: Spot, shown: Callable[[str], str]) -> list[Json]:
+    """What lies right in a folder; a run's own has no logged model: clients ask for these apart."""
+    below = f"{spot.full}/" if spot.full else ""
+    apart = () if spot.folder else _apart(told)
     files: dict[str, Json] = {}
     for artifact in told.logged.artifacts:
-        if not artifact.complete or not artifact.path.startswith(below):
+        if (
+            not artifact.complete
+            or not artifact.path.startswith(below)
+            or artifact.path.startswith(apart)
+        ):
             continue
         name, _, rest = artifact.path[len(below) :].partition("/")
         full = below + name
@@ -169,7 +182,13 @@ def _listing(told: Told, folder: str, shown: Callable[[str], str]) -> list[Json]
             files.setdefault(
                 full, {"path": shown(full), "is_dir": False, "file_size": artifact.size}
             )
-    return [files[path] for path in sorted(files) if not path.startswith(traces.FOLDER + "/")]
+    return [files[path] for path in sorted(files)]
+
+
+def _apart(told: Told) -> tuple[str, ...]:
+    """The folders of logged models and of traces."""
+    models_of = (f"{model.folder}/" for model in told.logged.models)
+    return (*models_of, *(f"{traces.folder(trace)}/" for trace in told.logged.traces))
 
 
 async def delete(_: Call) -> Json:

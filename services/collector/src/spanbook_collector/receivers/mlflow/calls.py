@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 
 from aiohttp import web
 
-from spanbook_collector.receivers.mlflow.errors import MlflowError
+from spanbook_collector.receivers.mlflow.errors import MlflowError, missing
 from spanbook_collector.receivers.mlflow.tracking import Tracking
 from spanbook_collector.receivers.mlflow.views import Ref
 
@@ -36,6 +36,8 @@ class Call:
             MlflowError: it may not.
         """
         if self.home and ref.run != self.home.run:
+            if not self.tracking.exists(ref.run):
+                raise missing("Run", ref.id)
             raise MlflowError(
                 f"The run {ref.id} is not of the pipeline run {self.home.run} that this task belongs "
                 "to; a task can read other runs, not change them.",

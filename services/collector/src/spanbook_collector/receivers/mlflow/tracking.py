@@ -46,6 +46,10 @@ class Tracking:
         found = self.ingest.runs.in_progress.get(run)
         return found is not None and not found.sealing
 
+    def exists(self, run: str) -> bool:
+        """Whether a run goes on, or is sealed."""
+        return run in self.ingest.runs.in_progress or self._path(run).exists()
+
     async def book(self, run: str) -> Book | None:
         """A run in progress as it stands; None where it is sealed, or never was."""
         found = self.ingest.runs.in_progress.get(run)

@@ -1,0 +1,196 @@
+"""An unmodified MLflow client logs into a run file, in a task and on its own, and reads it back."""
+
+import pytest
+from mlflow_rest import Api, Attempt
+from spanbook_runfile import read_run
+
+EVERYTHING = """
+    import math, os, mlflow
+    from mlflow.entities import Metric, Param, RunTag
+
+    client = mlflow.MlflowClient()
+    mlflow.log_param("alpha", 0.5)
+    run = mlflow.active_run().info.run_id
+    mlflow.log_params({"layers": [1, 2], "name": "x" * 6000})
+    for step in range(5):
+        mlflow.log_metric("loss", 1 / (step + 1), step=step)
+    mlflow.log_metric("odd", math.nan)
+    mlflow.log_metric("odd", math.inf, step=1)
+    mlflow.set_tags({"team": "blue", "wrong": "x"})
+    mlflow.delete_tag("wrong")
+    client.log_batch(
+        run,
+        [Metric("batch", i, 1_700_000_000_000 + i, i) for i in range(1000)],
+        [Param(f"p{i}", str(i)) for i in range(100)],
+        [RunTag("batched", "yes")],
+    )
+    mlflow.log_dict({"k": [1]}, "conf/d.json")
+    mlflow.log_text("häß", "notes.txt")
+    data = os.urandom(3_500_000)
+    open("big.bin", "wb").write(data)
+    mlflow.log_artifact("big.bin", "files")
+    with mlflow.start_run(nested=True, run_name="inner") as inner:
+        mlflow.log_metric("loss", 7)
+        with mlflow.start_run(nested=True, run_name="innermost"):
+            mlflow.log_text("deep", "deep.txt")
+
+    found = mlflow.get_run(run)
+    assert found.data.params["alpha"] == "0.5", found.data.params
+    assert found.data.metrics["loss"] == 0.2
+    assert found.data.tags["team"] == "blue" and "wrong" not in found.data.tags
+    assert [m.value for m in client.get_metric_history(run, "loss")] == [1, 1/2, 1/3, 1/4, 1/5]
+    assert len(client.get_metric_history(run, "batch")) == 1000
+    assert [f.path for f in client.list_artifacts(run)] == ["conf", "files", "notes.txt"]
+    assert open(client.download_artifacts(run, "files/big.bin"), "rb").read() == data
+    assert mlflow.artifacts.load_text(found.info.artifact_uri + "/notes.txt") == "häß"
+    mine = [found.info.experiment_id]
+    assert {r.info.run_name for r in client.search_runs(mine, "metrics.loss > 1")} == {"inner"}
+    assert client.get_run(inner.info.run_id).data.tags["mlflow.parentRunId"] == run
+    try:
+        mlflow.log_param("alpha", 0.6)
+    except mlflow.MlflowException as error:
+        assert error.error_code == "INVALID_PARAMETER_VALUE", error
+    else:
+        raise AssertionError("a parameter was changed")
+    try:
+        client.create_registered_model("m")
+    except mlflow.MlflowException as error:
+        assert "not kept here" in str(error), error
+    mlflow.end_run()
+    assert client.get_run(run).info.status == "FINISHED"
+"""
+
+
+def test_everything_in_a_task(attempt: Attempt, client) -> None:
+    """What a task logs by MLflow is in its attempt, as the same records that ``spanbook.log`` makes."""
+    client(EVERYTHING, attempt.uri, MLFLOW_RUN_ID=attempt.id)
+    attempt.end(3)
+    run = attempt.sealed()
+    assert run.seal is not None
+    assert run.seal.reason == "complete"
+    assert not run.problems
+    final = run.tasks[0].attempts[0]
+    assert final.parameters["alpha"] == "0.5"
+    assert len(final.parameters) == 103
+    assert final.metrics["loss"].values == (1, 1 / 2, 1 / 3, 1 / 4, 1 / 5)
+    assert final.metrics["loss"].steps == (0, 1, 2, 3, 4)
+    assert len(final.metrics["batch"].values) == 1000
+    assert final.tags == {"team": "blue", "batched": "yes"}
+    assert [(a.path, a.intact) for a in final.artifacts] == [
+        ("conf/d.json", True),
+        ("files/big.bin", True),
+        ("notes.txt", True),
+    ]
+    inner, innermost = final.children
+    assert (inner.name, inner.parent, inner.status) == ("inner", final.id, "FINISHED")
+    assert (innermost.name, innermost.parent) == ("innermost", inner.id)
+    assert innermost.artifacts[0].data == b"deep"
+    assert not run.other_spans
+
+
+def test_a_loop_of_runs_under_a_named_experiment(attempt: Attempt, client) -> None:
+    """A script that names its experiment and starts run after run works as it stands."""
+    client(
+        """
+        import mlflow
+        mlflow.set_experiment("Sweep")
+        for depth in range(3):
+            with mlflow.start_run(run_name=f"d{depth}"):
+                mlflow.log_param("depth", depth)
+        names = {r.info.run_name for r in mlflow.search_runs(
+            experiment_names=["Sweep"], output_format="list")}
+        assert names == {"d0", "d1", "d2"}, names
+        mlflow.set_experiment("Another")
+        with mlflow.start_run(run_name="other"):
+            pass
+        found = mlflow.search_runs(experiment_names=["Another"], output_format="list")
+        assert [r.info.run_name for r in found] == ["other"], found
+        """,
+        attempt.uri,
+        MLFLOW_RUN_ID=attempt.id,
+    )
+    attempt.end(3)
+    final = attempt.sealed().tasks[0].attempts[0]
+    assert final.experiment == "Sweep"
+    assert final.parameters == {"depth": "0"}
+    assert [(c.name, c.experiment) for c in final.children] == [
+        ("d1", ""),
+        ("d2", ""),
+        ("other", "Another"),
+    ]
+
+
+def test_a_plain_script_makes_a_run_of_its_own(collector, client, until) -> None:
+    """Outside a pipeline an MLflow run is a run file, sealed when it ends, and found again."""
+    running = collector("--mlflow-linger=0.5")
+    script = """
+        import sys, mlflow
+        mlflow.set_experiment("Digits")
+        with mlflow.start_run(run_name="first") as run:
+            mlflow.log_metric("acc", 0.9)
+            with mlflow.start_run(nested=True):
+                mlflow.log_param("fold", 1)
+        mlflow.MlflowClient().set_tag(run.info.run_id, "after", "the end")
+        print(run.info.run_id)
+    """
+    run_id = client(script, f"{running.http}/mlflow").split()[-1]
+    running.sealed(run_id[:32])
+    run = read_run(running.run_file(run_id[:32]))
+    assert (run.pipeline, run.state) == ("Digits", "success")
+    assert run.seal is not None
+    assert run.seal.reason == "complete"
+    assert run.seal.received == run.seal.declared
+    final = run.tasks[0].attempts[0]
+    assert final.metrics["acc"].last == 0.9
+    assert final.tags["after"] == "the end"
+    assert final.children[0].parameters == {"fold": "1"}
+    api = Api(f"{running.http}/mlflow")
+    status, code, message = api.refused(
+        "POST", "/api/2.0/mlflow/runs/set-tag", {"run_id": run_id, "key": "k", "value": "v"}
+    )
+    assert (status, code) == (400, "INVALID_STATE")
+    assert "sealed" in message
+    found = client(
+        """
+        import mlflow
+        found = mlflow.search_runs(
+            experiment_names=["Digits"], filter_string="metrics.acc > 0.5", output_format="list")
+        print([r.info.run_name for r in found], mlflow.get_run(found[0].info.run_id).info.status)
+        """,
+        f"{running.http}/mlflow",
+    )
+    assert found.splitlines()[-1] == "['first'] FINISHED"
+
+
+@pytest.mark.parametrize("where", ["task", "alone"])
+def test_tracing(where: str, attempt: Attempt, collector, client, until) -> None:
+    """Traces of MLflow are read back, and their spans are the run's."""
+    running = collector("--mlflow-linger=0.5") if where == "alone" else attempt.collector
+    script = """
+        import mlflow
+        @mlflow.trace
+        def outer(x):
+            with mlflow.start_span("inner") as span:
+                span.set_inputs({"x": x})
+            return x + 1
+        with mlflow.start_run() as run:
+            outer(1)
+            getattr(mlflow, "flush_trace_async_logging", lambda: None)()
+            client = mlflow.MlflowClient()
+            found = client.search_traces([run.info.experiment_id])
+            assert [s.name for s in found[0].data.spans] == ["outer", "inner"], found
+        print(run.info.run_id)
+    """
+    if where == "alone":
+        run_id = client(script, f"{running.http}/mlflow").split()[-1]
+        running.sealed(run_id[:32])
+        run = read_run(running.run_file(run_id[:32]))
+    else:
+        client(script, attempt.uri, MLFLOW_RUN_ID=attempt.id)
+        attempt.end(3)
+        run = attempt.sealed()
+    final = run.tasks[0].attempts[0]
+    outer, inner = sorted(run.other_spans, key=lambda s: s.start)
+    assert (outer.name, outer.parent) == ("outer", final.id)
+    assert (inner.name, inner.parent) == ("inner", outer.id)
+    assert len(final.traces) == 1
