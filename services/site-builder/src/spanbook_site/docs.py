@@ -107,10 +107,17 @@ def _sections(pages: "dict[str, _Page]") -> Iterator[Section]:
             linked.update(found)
             if found:
                 yield Section(title, [(pages[n].title, address_of(n)) for n in found])
-    rest = [name for name in pages if name not in linked]
+    rest = [name for name in pages if name not in linked and _top(name, pages)]
     if rest:
         title = "More" if first is not None else ""
         yield Section(title, [(pages[n].title, address_of(n)) for n in rest])
+
+
+def _top(name: str, pages: "dict[str, _Page]") -> bool:
+    """Whether a page is no part of a folder that has a first page of its own."""
+    folder, _, file = name.rpartition("/")
+    indexed = any(f"{folder}/{first}" in pages for first in _FIRST)
+    return not folder or file in _FIRST or not indexed
 
 
 class _Page:

@@ -148,3 +148,13 @@ def test_a_link_that_leads_nowhere_is_told(project: Path, caplog: pytest.LogCapt
 def test_a_document_has_an_address(name: str, address: str) -> None:
     """A page is called as its document; a folder's first document is its index."""
     assert address_of(name) == address
+
+
+def test_a_folder_with_a_first_page_is_reached_from_there(project: Path) -> None:
+    """Pages of a folder that has an index are not listed one by one in the navigation."""
+    (project / "docs/notes").mkdir()
+    (project / "docs/notes/README.md").write_text("# Notes\n\n[one](one.md)")
+    (project / "docs/notes/one.md").write_text("# Note one")
+    text = (build(project) / "docs/start.html").read_text()
+    assert 'href="notes/index.html"' in text
+    assert "notes/one.html" not in text
