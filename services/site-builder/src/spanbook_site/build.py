@@ -118,6 +118,7 @@ class Builder:
             del self._live[key]
         rendered = self._render(jobs)
         rendered += self._render(self._budgeted(sources))
+        self._tell_of_size()
         done = memo.groups and (self.out / Urls.BUILD).exists() and not self._docs_changed()
         if done and not (rendered or gone):
             return self._report(0, 0)
@@ -142,6 +143,15 @@ class Builder:
             for key, trim in sorted(wanted.items())
             if trim != records[key].trimmed and not sources[key].trimmed
         ]
+
+    def _tell_of_size(self) -> None:
+        size = budget.bytes_of(self.memo.runs.values(), self._base()) // 1_000_000
+        if size > self.settings.budget_mb and all(r.trimmed for r in self.memo.runs.values()):
+            log.warning(
+                "The site has about %d MB with every run trimmed, over its budget of %d MB.",
+                size,
+                self.settings.budget_mb,
+            )
 
     def _base(self) -> int:
         """Bytes of the site without any run."""

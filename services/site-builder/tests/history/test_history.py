@@ -108,6 +108,7 @@ def test_a_run_outlives_its_artifact(tmp_path: Path, github: FakeGitHub, pages: 
     assert len(mine) > 5
     assert [name for name in mine if before[name] != after.get(name)] == []
     home = after["index.html"].decode()
+    assert "could not be read" not in home
     assert first.id in home
     assert later.id in home
     ledger = json.loads((tmp_path / "day-100/runs/origins.json").read_bytes())
