@@ -22,11 +22,12 @@ export SPANBOOK_BRANCH ?= $(shell $(GIT) branch --show-current 2>/dev/null)
 VENV := .venv
 BIN := $(VENV)/bin
 PIPELINE ?= pipelines/mnist_digits
+TESTS ?= libs/runfile/tests services/runner/tests/inside services/site-builder/tests/unit
 ENGINE := $(shell scripts/engine 2>/dev/null)
 PACKAGES := libs/runfile services/runner services/collector services/site-builder services/viewer
 PYTHONS := $(PACKAGES) tests bench pipelines
 
-.PHONY: help demo up run down watch test lint format ci bench screenshots lock clean venv browser \
+.PHONY: help demo up run down watch watch-test watch-types types check-version dist push-image test lint format ci bench screenshots lock clean venv browser \
         build-docker-images test-and-run-pipeline publish-site keep-history summary
 
 help: ## this list
@@ -62,6 +63,15 @@ down: ## stop the stack; outputs stay
 watch: venv ## rerun the pipeline and rebuild the site whenever a file of it is saved
 	$(BIN)/watchfiles --ignore-paths pipeline-outputs "$(MAKE) run" $(PIPELINE) services/runner/src libs/runfile/src
 
+watch-test: venv ## rerun the quick tests whenever a file is saved (TESTS=paths)
+	$(BIN)/watchfiles "$(BIN)/pytest -q -x -m 'not slow and not docker and not browser' $(TESTS)" $(TESTS) libs services pipelines
+
+watch-types: venv ## check types again whenever a file is saved
+	$(BIN)/watchfiles "$(MAKE) types" $(addsuffix /src,$(PACKAGES))
+
+types: venv ## check types
+	for package in $(PACKAGES); do $(BIN)/mypy $$package/src; done
+
 # -- prove -------------------------------------------------------------------------------------
 
 test: venv browser ## every test; containers too where a Docker engine answers
@@ -73,7 +83,7 @@ endif
 lint: venv ## formatting, style, types, spelling, workflows
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	for package in $(PACKAGES); do $(BIN)/mypy $$package/src; done
+	$(MAKE) types
 	$(BIN)/codespell libs services docs tests bench pipelines README.md CONTRIBUTING.md CHANGELOG.md
 	$(BIN)/zizmor --offline --quiet .github action.yml
 	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
@@ -108,6 +118,18 @@ publish-site: ## build the site of a repository's build artifacts (REPOSITORY=ow
 
 keep-history: ## push the run files that publish-site added to the data branch (history: branch, GITHUB_TOKEN)
 	scripts/data-branch push $(or $(SPANBOOK_OUTPUTS_DIR),pipeline-outputs)/data-branch
+
+# -- release: release.yml runs these for a tag -------------------------------------------------
+
+check-version: ## fail unless every package and the changelog have this VERSION
+	scripts/check-version "$(VERSION)" $(PACKAGES)
+
+dist: venv ## build every package's wheel and source archive into dist/
+	rm -rf dist
+	for package in $(PACKAGES); do $(BIN)/python -m build --no-isolation --outdir dist $$package; done
+
+push-image: ## build an image with provenance and SBOM and push it (IMAGE=ghcr.io/owner/spanbook-viewer, SERVICE, VERSION)
+	scripts/push-image "$(IMAGE)" "$(SERVICE)" "$(VERSION)"
 
 # -- set up ------------------------------------------------------------------------------------
 
