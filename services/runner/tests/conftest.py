@@ -68,10 +68,10 @@ class Runner:
             **extra,
         }
 
-    def start(self, *words: str, **env: str) -> "subprocess.Popen[str]":
-        """Start ``spanbook run … pipeline.py``."""
+    def start(self, *words: str, target: str = "", **env: str) -> "subprocess.Popen[str]":
+        """Start ``spanbook run … pipeline.py``, or another ``target``."""
         return subprocess.Popen(
-            [SPANBOOK, "run", str(self.folder), *words],
+            [SPANBOOK, "run", target or str(self.folder), *words],
             env=self.env(**env),
             cwd=self.folder,
             stdin=subprocess.DEVNULL,

@@ -8,7 +8,9 @@ from spanbook_runfile.names import Result
 
 PIPELINE = """
 import os, signal, subprocess, sys, time
-from spanbook import Exponential, log, pipeline, task
+from spanbook import Exponential, log, notebook_task, pipeline, task
+
+kernel_dies = notebook_task("kernel_dies.py", retries=1, backoff=0)
 
 @task(retries=2, backoff=0.1)
 def flaky(path: str) -> int:
@@ -98,10 +100,27 @@ def faults(folder: str, mark: str):
     after(stuck(mark))
     deaf()
     killed(folder + "/killed")
+    kernel_dies(path=folder + "/kernel")
     exits()
     leaves()
     odd()
     two()
+"""
+
+
+NOTEBOOK = """
+# %% tags=["parameters"]
+path = ""
+
+# %%
+import os, signal
+print("before", flush=True)
+
+# %%
+if not os.path.exists(path):
+    open(path, "w").close()
+    os.kill(os.getpid(), signal.SIGKILL)
+print("survived")
 """
 
 
@@ -115,6 +134,7 @@ def mark():
 def done(module_runner, mark):
     """One run of all faults."""
     folder = module_runner.folder
+    module_runner.write(NOTEBOOK, "kernel_dies.py")
     return module_runner.run(PIPELINE, "--param", f"folder={folder}", "--param", f"mark={mark}")
 
 
@@ -200,6 +220,22 @@ def test_a_killed_worker_is_an_error_and_is_retried(done):
     assert first.error_type == "WorkerDied"
     assert [line.text for line in first.logs] == ["about to die"]
     assert second.result is Result.SUCCESS
+
+
+def test_a_killed_kernel_is_an_error_and_is_retried(done):
+    """A notebook whose kernel is killed keeps what it printed, as a worker's attempt would."""
+    first, second = done.task("kernel_dies").attempts
+    assert (first.result, first.error_type) == (Result.ERROR, "spanbook.errors.KernelError")
+    assert "SIGKILL" in first.error_message
+    assert first.logs[0].text == "before"
+    assert [a.path for a in first.artifacts] == ["notebook.ipynb"]
+    assert second.result is Result.SUCCESS
+
+
+def test_ray_says_nothing_of_its_own(done):
+    """Timeouts and killed workers are told once, by the run: no line of Ray's is on the terminal."""
+    for word in ("raylet", "RAY_", "Unhandled error", "ray._raylet"):
+        assert word not in done.out + done.err
 
 
 def test_a_process_that_exits_is_told_apart_from_a_timeout(done):

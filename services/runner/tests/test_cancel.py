@@ -48,6 +48,40 @@ def begin(runner, mark, living):
     return process
 
 
+def test_what_never_began_is_skipped(runner, living):
+    """Tasks that wait for a CPU when the run is cancelled have no attempt, and are skipped."""
+    runner.write(
+        """
+        import time
+        from spanbook import pipeline, task
+
+        @task
+        def busy(number: int, mark: str) -> None:
+            print("began")
+            time.sleep(600)
+
+        @pipeline
+        def crowd(mark: str):
+            for number in range(200):
+                busy(number, mark)
+        """
+    )
+    process = runner.start("--param", "mark=m", SPANBOOK_CPUS="1")
+    spools = runner.outputs / "spool"
+    deadline = time.monotonic() + 200
+    while not any(b"began" in path.read_bytes() for path in spools.glob("*.journal")):
+        assert time.monotonic() < deadline
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    run = runner.finish(process, 60).recorded
+    (began,) = [task for task in run.tasks if task.attempts]
+    assert began.result is Result.CANCELLATION
+    rest = [task for task in run.tasks if task is not began]
+    assert len(rest) == 199
+    assert all(task.result is Result.SKIP and task.cause is None for task in rest)
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_cancels_the_run(runner, living, number):
     """Ctrl-C and SIGTERM stop the tasks, record cancellation, and leave no process."""
@@ -64,7 +98,8 @@ def test_a_signal_cancels_the_run(runner, living, number):
     long = done.task("long")
     assert long.result is Result.CANCELLATION
     assert [line.text for line in long.final.logs] == ["working"]
-    assert done.task("after").result is Result.CANCELLATION
+    after = done.task("after")
+    assert (after.result, after.cause, after.attempts) == (Result.SKIP, None, ())
     assert done.task("waiting").result is Result.CANCELLATION
     assert living(mark) == []
     assert "Traceback" not in done.err

@@ -3,7 +3,7 @@
 import pytest
 from spanbook import either, pipeline, task, unless, when
 from spanbook.errors import PipelineError
-from spanbook.task import Exponential
+from spanbook.policy import Exponential
 from spanbook_runfile.names import Result
 
 PIPELINE = """

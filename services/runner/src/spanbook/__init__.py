@@ -4,7 +4,8 @@ from spanbook.frames import Frames, load
 from spanbook.kernel import upstream
 from spanbook.log import log
 from spanbook.pipeline import either, pipeline, unless, when
-from spanbook.task import Exponential, notebook_task, task
+from spanbook.policy import Exponential
+from spanbook.task import notebook_task, task
 
 __all__ = [
     "Exponential",

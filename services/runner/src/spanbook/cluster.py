@@ -2,18 +2,19 @@
 
 import contextlib
 import logging
-import shutil
-import sys
-import tempfile
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import ray
+from ray._private import worker as ray_worker
 
 from spanbook.errors import ServiceError, UsageError
 from spanbook.lean import lean_ray
+from spanbook.scratch import Scratch, sweep
 from spanbook.settings import Settings
 
 _RAY: Any = ray  # half of it is without types
@@ -40,23 +41,39 @@ def cluster(settings: Settings, root: Path) -> Iterator[Cluster]:
     if settings.ray_address:
         _connect(settings.ray_address, root)
         try:
-            yield Cluster(str(_RAY.util.get_node_ip_address()), _cpus(), local=False)
+            with _quiet():
+                yield Cluster(str(_RAY.util.get_node_ip_address()), _cpus(), local=False)
         finally:
             ray.shutdown()
         return
-    folder = _start(settings)
+    sweep()
+    scratch = _start(settings)
     try:
-        yield Cluster("127.0.0.1", _cpus(), local=True)
+        with _quiet():
+            yield Cluster("127.0.0.1", _cpus(), local=True)
     finally:
         ray.shutdown()
-        shutil.rmtree(folder, ignore_errors=True)
+        scratch.close()
 
 
-def _start(settings: Settings) -> Path:
-    # Sockets lie in it, whose paths may have 107 characters only: not the system's long TMPDIR.
-    parent = "/tmp" if sys.platform == "darwin" else None  # noqa: S108
+def _say_nothing(*_: object, **__: object) -> None:
+    """Instead of Ray's print."""
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep Ray from printing what the run tells and records in its own words: workers that died."""
+    os.environ.setdefault("RAY_IGNORE_UNHANDLED_ERRORS", "1")
+    if not hasattr(ray_worker, "print_to_stdstream"):
+        yield
+        return
+    with mock.patch.object(ray_worker, "print_to_stdstream", _say_nothing):
+        yield
+
+
+def _start(settings: Settings) -> Scratch:
     for attempt in (1, 2, 3):  # on a machine that is very busy Ray's own time limits may pass
-        folder = Path(tempfile.mkdtemp(prefix="spanbook-", dir=parent))
+        scratch = Scratch()
         try:
             with lean_ray():
                 ray.init(
@@ -65,19 +82,19 @@ def _start(settings: Settings) -> Path:
                     include_dashboard=False,
                     log_to_driver=False,
                     logging_level=logging.ERROR,
-                    _temp_dir=str(folder),
+                    _temp_dir=str(scratch.path),
                 )
         except Exception as error:
             ray.shutdown()
-            shutil.rmtree(folder, ignore_errors=True)
+            scratch.close()
             if attempt == 3:
                 raise ServiceError(f"Ray does not start on this machine: {error}") from error
         except BaseException:
             ray.shutdown()
-            shutil.rmtree(folder, ignore_errors=True)
+            scratch.close()
             raise
         else:
-            return folder
+            return scratch
     raise AssertionError("unreachable")
 
 

@@ -15,9 +15,9 @@ from ray import exceptions
 from spanbook_runfile.names import Result
 
 from spanbook import worker
-from spanbook.dag import TaskNode
 from spanbook.emitter import Batch
 from spanbook.kill import Killer
+from spanbook.nodes import TaskNode
 from spanbook.recorder import Recorder
 from spanbook.relay import Message, Records, Relay, Started, Stash, Stopped
 from spanbook.settings import Limits
@@ -26,6 +26,7 @@ from spanbook.worker import Outcome, Request
 
 STOP_SECONDS = 0.5  # between the notice to an attempt and its end
 DEATH_SECONDS = 5.0  # for Ray to notice that a killed worker is gone
+LOCALHOST = "127.0.0.1"
 WINDOW = 64  # attempts at Ray's at a time, beside four for each CPU
 
 
@@ -83,6 +84,8 @@ class Dispatcher:
         self._home = ray.get_runtime_context().get_node_id()
         self._killer = Killer(self._home)
         self.relay = Relay(host, self._hear)
+        # Workers of this machine inherit the environment that the secrets are in.
+        self._secrets = frozenset() if host == LOCALHOST else recorder.masker.secrets
         self._waiting: deque[Try] = deque()
         self._running: dict[str, Try] = {}
         self._window = WINDOW + int(4 * cpus)
@@ -177,6 +180,7 @@ class Dispatcher:
             timed=task.policy.timeout is not None,
             limits=self._limits,
             relay=self.relay.address,
+            secrets=self._secrets,
             mlflow=variables(
                 self._mlflow,
                 self._recorder.pipeline,

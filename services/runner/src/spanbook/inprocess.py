@@ -2,8 +2,10 @@
 
 from typing import Any
 
-from spanbook.dag import EitherNode, Graph, Handle, ItemNode, MapNode, Node, TaskNode, fill
+from spanbook.arguments import fill
+from spanbook.dag import Graph
 from spanbook.errors import PipelineError
+from spanbook.nodes import EitherNode, Handle, ItemNode, MapNode, Node, TaskNode
 
 
 class _Skipped:

@@ -6,10 +6,8 @@ import contextlib
 import json
 import os
 import queue
-import shutil
 import socket
 import sys
-import tempfile
 import time
 from collections.abc import Mapping
 from functools import cache
@@ -25,6 +23,7 @@ from jupyter_client.provisioning.provisioner_base import KernelProvisionerBase
 from spanbook import usage
 from spanbook.errors import KernelError
 from spanbook.kernelhost import Request
+from spanbook.scratch import Scratch
 from spanbook.warm import HOST_VARIABLE, KernelHost
 
 START_SECONDS: Final = 60.0
@@ -183,13 +182,13 @@ class Kernel:
     """A notebook's kernel: the process, its Jupyter channels, and its link to us."""
 
     def __init__(self, cwd: str, environ: Mapping[str, str]) -> None:
-        self._folder = tempfile.mkdtemp(prefix="spanbook-")
-        self.connection_file = os.path.join(self._folder, "kernel.json")  # noqa: PTH118
+        self._scratch = Scratch()
+        self.connection_file = str(self._scratch.path / "kernel.json")
         # Sockets in a folder of our own: no ports to collide, nobody else to listen.
         self.manager = AsyncKernelManager(
             connection_file=self.connection_file,
             transport="ipc",
-            ip=os.path.join(self._folder, "k"),  # noqa: PTH118
+            ip=str(self._scratch.path / "k"),
             client_factory=_KernelClient,
         )
         self.manager._kernel_spec = KernelSpec(language="python", display_name="Python 3")
@@ -200,7 +199,7 @@ class Kernel:
         try:
             _run(self.manager.start_kernel(cwd=cwd, env=dict(environ)))
         except BaseException:
-            shutil.rmtree(self._folder, ignore_errors=True)
+            self._scratch.close()
             raise
         assert self._provisioner.process is not None
         self.process = self._provisioner.process
@@ -216,7 +215,7 @@ class Kernel:
             _run(self._end())
         finally:
             self.process.close()
-            shutil.rmtree(self._folder, ignore_errors=True)
+            self._scratch.close()
 
     async def _end(self) -> None:
         if self.process.poll() is None:

@@ -10,9 +10,10 @@ from rich.table import Table
 from rich.text import Text
 from spanbook_runfile.names import Result
 
-from spanbook.dag import Graph, TaskNode
+from spanbook.dag import Graph
 from spanbook.dispatch import Ended, Try
-from spanbook.schedule import State
+from spanbook.nodes import TaskNode
+from spanbook.state import State
 from spanbook.terminal import MARKS, label, short_error
 
 _STYLES: dict[str, str] = {

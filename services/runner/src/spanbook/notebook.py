@@ -1,7 +1,5 @@
 """Notebook tasks: a Jupytext file, run by papermill in a kernel of its own, and always kept."""
 
-import contextlib
-import copy
 import logging
 import os
 import re
@@ -12,9 +10,6 @@ from collections.abc import Mapping
 from multiprocessing.connection import Connection
 from typing import Any, Final
 
-import cloudpickle
-import jupytext
-import nbformat
 import papermill
 from nbclient.exceptions import DeadKernelError
 from nbformat import NotebookNode
@@ -26,17 +21,17 @@ from spanbook_runfile.names import ArtifactKind
 
 from spanbook import usage
 from spanbook.attempt import AttemptSpec, Control, NotebookSource
-from spanbook.capture import Output
+from spanbook.document import fitting, pickled, read_notebook, split_arguments, unpickled
 from spanbook.emitter import Batch, Emitter
 from spanbook.errors import KernelError, TaskError
 from spanbook.kernel import Setup
 from spanbook.kernels import Kernel, folder_of
 from spanbook.log import NOTEBOOK_PATH
+from spanbook.output import Output
 from spanbook.ticker import ticker
 
 ENGINE: Final = "spanbook"
 SNAPSHOT_SECONDS: Final = 1.0
-MAX_LITERAL: Final = 2000  # characters of a parameter that is written into the notebook
 MAX_CELL_OUTPUT: Final = 1 << 20  # characters of printed text that a cell keeps
 _CUT: Final = "\n… the rest of this cell's output is cut\n"
 _CARRIAGE_RETURN: Final = re.compile(r"[^\n]*\r(?=[^\r\n])")
@@ -155,7 +150,7 @@ class _Session:
             NotebookError, KernelError: as for :func:`run_notebook`.
         """
         literals, upstream = split_arguments(self.spec.arguments)
-        self._pickled = {name: _pickled(name, value) for name, value in upstream.items()}
+        self._pickled = {name: pickled(name, value) for name, value in upstream.items()}
         parameters = {**literals, **{name: _Upstream(f'upstream("{name}")') for name in upstream}}
         self.control.on_stop(self.stash)
         ticker.add(self._tick)
@@ -175,7 +170,7 @@ class _Session:
         finally:
             ticker.remove(self._tick)
             self._output.close()
-        return None if self._result is None else _unpickled(self._result)
+        return None if self._result is None else unpickled(self._result)
 
     def run_cells(self, manager: Any) -> None:
         """Start a kernel and execute the parameterized notebook; papermill's engine calls this.
@@ -282,7 +277,7 @@ class _Session:
 
     def _record(self, emitter: Emitter) -> None:
         emitter.masker.refresh()
-        text = _fitting(self.notebook, self.spec.limits.max_file_bytes)
+        text = fitting(self.notebook, self.spec.limits.max_file_bytes)
         data = emitter.masker.data(text.encode("utf-8", "replace"))
         emitter.artifact(
             NOTEBOOK_PATH,
@@ -291,90 +286,6 @@ class _Session:
             kind=ArtifactKind.NOTEBOOK,
             meta={"source": self.source.path} if self.source.path else None,
         )
-
-
-def read_notebook(source: NotebookSource) -> Any:
-    """The notebook's cells, without outputs that a file may hold."""
-    notebook = jupytext.reads(source.text, fmt=source.suffix.lstrip("."))
-    for cell in notebook.cells:
-        if cell.cell_type == "code":
-            cell.outputs, cell.execution_count = [], None
-    return notebook
-
-
-def split_arguments(arguments: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Arguments that are written into the notebook, and those that are handed over."""
-    literals, upstream = {}, {}
-    for name, value in arguments.items():
-        plain = _literal(value)
-        if plain is _NO_LITERAL or len(repr(plain)) > MAX_LITERAL:
-            upstream[name] = value
-        else:
-            literals[name] = plain
-    return literals, upstream
-
-
-_NO_LITERAL: Final = object()
-
-
-def _literal(value: Any) -> Any:
-    """A value as code can spell it, or :data:`_NO_LITERAL`."""
-    kind = type(value)
-    if value is None or kind in (bool, int, float, str):
-        return value
-    if kind is list:
-        items = [_literal(item) for item in value[: MAX_LITERAL + 1]]
-        return _NO_LITERAL if any(item is _NO_LITERAL for item in items) else items
-    if kind is dict and all(type(key) is str for key in value):
-        pairs = {key: _literal(item) for key, item in value.items()}
-        return _NO_LITERAL if any(v is _NO_LITERAL for v in pairs.values()) else pairs
-    return _NO_LITERAL
-
-
-def _pickled(name: str, value: object) -> bytes:
-    try:
-        return bytes(cloudpickle.dumps(value, protocol=5))
-    except Exception as error:
-        raise TaskError(
-            f"The argument {name!r} cannot be handed to a notebook: {type(value).__name__} does "
-            f"not pickle ({error})."
-        ) from error
-
-
-def _unpickled(result: bytes) -> Any:
-    try:
-        return cloudpickle.loads(result)
-    except Exception as error:
-        raise TaskError(
-            f"What the notebook handed over by log.result cannot be read outside it: {error}. It "
-            "may be of a class from a module that only the notebook finds; hand plain data over."
-        ) from error
-
-
-def _fitting(notebook: Any, limit: int) -> str:
-    """The notebook as JSON of at most about ``limit`` bytes: its largest outputs give way."""
-    text = _written(notebook)
-    if len(text) <= limit:
-        return text
-    notebook = copy.deepcopy(notebook)
-    outputs = [o for c in notebook.cells for o in c.get("outputs", ())]
-    over = len(text) - limit
-    for size, output in sorted(((len(str(o)), o) for o in outputs), key=lambda x: -x[0]):
-        if over <= 0:
-            break
-        output.clear()
-        note = f"[an output of about {size:,} bytes is left out: the notebook is over {limit:,}]\n"
-        output.update(output_type="stream", name="stderr", text=note)
-        over -= size
-    return _written(notebook)
-
-
-def _written(notebook: Any) -> str:
-    """The notebook as JSON, also while another thread adds to it."""
-    for _ in range(5):
-        with contextlib.suppress(RuntimeError):  # a dict changed size meanwhile
-            return str(nbformat.writes(notebook))  # type: ignore[no-untyped-call]
-    return str(nbformat.writes(copy.deepcopy(notebook)))  # type: ignore[no-untyped-call]
 
 
 def joined(batches: list[Batch]) -> Batch:

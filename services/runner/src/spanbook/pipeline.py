@@ -6,8 +6,9 @@ import inspect
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Generic, ParamSpec, TypeVar
 
-from spanbook.dag import Condition, Graph, Handle, current
+from spanbook.dag import Graph, current
 from spanbook.errors import PipelineError, user_traceback
+from spanbook.nodes import Condition, Handle
 from spanbook.task import Mapper
 
 P = ParamSpec("P")

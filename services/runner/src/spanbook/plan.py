@@ -5,8 +5,9 @@ from collections.abc import Iterable
 from spanbook_runfile import Run, Task, mermaid, names
 from spanbook_runfile.names import TaskType
 
-from spanbook.dag import EitherNode, Graph, ItemNode, MapNode, Node, TaskNode
+from spanbook.dag import Graph
 from spanbook.errors import PipelineError
+from spanbook.nodes import EitherNode, ItemNode, MapNode, Node, TaskNode
 
 
 def as_text(graph: Graph) -> str:

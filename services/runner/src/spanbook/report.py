@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from spanbook_runfile import names
 from spanbook_runfile.names import Event, LinkType, Result, SpanType
 
-from spanbook.dag import TaskNode
 from spanbook.dispatch import Ended, Try
+from spanbook.nodes import TaskNode
 from spanbook.recorder import Recorder
 
 Upstream = Sequence[

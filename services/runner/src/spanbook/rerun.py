@@ -10,8 +10,9 @@ from spanbook_runfile import Run, RunFileError, Task, names, read_run
 from spanbook_runfile.names import ArtifactKind, Result
 from spanbook_runfile.paths import RUN_ID
 
-from spanbook.dag import Graph, MapNode, Node, TaskNode
+from spanbook.dag import Graph
 from spanbook.errors import UsageError, one_of
+from spanbook.nodes import MapNode, Node, TaskNode
 
 Say = Callable[[str], None]
 

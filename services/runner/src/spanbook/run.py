@@ -23,9 +23,10 @@ from spanbook.finding import Found
 from spanbook.masking import Masker
 from spanbook.recorder import Recorder
 from spanbook.rerun import Part
-from spanbook.schedule import Listener, Schedule, State
+from spanbook.schedule import Schedule
 from spanbook.settings import Settings
 from spanbook.spool import Spool
+from spanbook.state import Listener, State
 from spanbook.tracking import reachable, tracking_uri
 from spanbook.warm import kernel_host
 

@@ -3,71 +3,32 @@
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
-from functools import partial
-from typing import Any, Protocol
+from dataclasses import replace
+from typing import Any
 
 import ray
 from spanbook_runfile.names import Result
 
-from spanbook import report, worker
-from spanbook.dag import (
+from spanbook import report, values
+from spanbook.dag import Graph
+from spanbook.dispatch import Dispatcher, Ended, Try
+from spanbook.emitter import Batch
+from spanbook.fanout import FanOut, Rows, told
+from spanbook.nodes import (
     EitherNode,
-    Graph,
     Handle,
     ItemNode,
     MapNode,
     Node,
-    Slot,
     TaskNode,
-    fill,
     handles_in,
     tasks_behind,
     upstream,
 )
-from spanbook.dispatch import Dispatcher, Ended, Try
-from spanbook.emitter import Batch
 from spanbook.recorder import Recorder
 from spanbook.rerun import Part, Reuse
-from spanbook.worker import Outcome
-
-_MAP_LIMIT = 100_000  # items of one .map
-
-
-@dataclass(eq=False, slots=True)
-class State:
-    """Where one node stands; ``result`` is None until it is over."""
-
-    node: Node
-    result: Result | None = None
-    told: bool = False  # its consumers know that it is over
-    waits: int = 0
-    consumers: "list[State]" = field(default_factory=list)
-    open_consumers: int = 0
-    holds: "list[State]" = field(default_factory=list)  # whose values this one needs
-    refs: Sequence[Any] | None = None
-    attempts: int = 0
-    ready: int = 0  # ns
-    running: Try | None = None
-    outcome: Outcome | None = None  # of the last attempt, without its records
-    cause: TaskNode | None = None
-    choice: Handle | None = None  # of an either
-    pending: int = 0  # conditions still being asked about
-    message: str = ""
-    reused_from: str = ""  # the run that the value is of
-
-
-class Listener(Protocol):
-    """Who is told how the run goes."""
-
-    def attempt_started(self, attempt: Try) -> None:
-        """An attempt runs."""
-
-    def attempt_ended(self, ended: Ended, retry_in: float | None) -> None:
-        """An attempt is over; it is tried again in so many seconds, or not at all."""
-
-    def task_ended(self, state: State) -> None:
-        """A task is over."""
+from spanbook.state import Listener, State
+from spanbook.wiring import Wiring
 
 
 class Schedule:
@@ -98,6 +59,8 @@ class Schedule:
         self.dispatcher = make_dispatcher(
             on_start=self._attempt_started, on_end=self._attempt_ended
         )
+        self._wiring = Wiring(self.states)
+        self._fan_out = FanOut(graph, self._wiring, self.dispatcher)
 
     def run(self) -> Result:
         """Run everything; returns the result of the run."""
@@ -125,7 +88,7 @@ class Schedule:
         self.dispatcher.stop_all(reason)
         for state in list(self.states.values()):
             if state.result is None and state.running in (None, _PAUSED):
-                self._finish(state, Result.CANCELLATION, message=reason)
+                self._finish(state, _unfinished(state), message=reason)
 
     # -- nodes come and become ready -----------------------------------------------------------
 
@@ -177,7 +140,7 @@ class Schedule:
         """A task's values from an earlier run, as ObjectRefs."""
         if reuse.value is None:
             return ()
-        restore = ray.remote(worker.restore).options(num_cpus=0, num_returns=node.task.n_outputs)
+        restore = ray.remote(values.restore).options(num_cpus=0, num_returns=node.task.n_outputs)
         refs = restore.remote(reuse.value)
         return refs if isinstance(refs, list) else [refs]
 
@@ -212,7 +175,7 @@ class Schedule:
 
     def _truth(self, state: State, handle: Handle) -> bool | None:
         """Whether a value is true; None where a worker has to be asked first."""
-        settled = self._settled(handle)
+        settled = self._wiring.settled(handle)
         if not isinstance(settled, Handle):
             return bool(settled)
         key = (settled.node, settled.output, settled.path)
@@ -225,25 +188,25 @@ class Schedule:
             if state.result is not None:
                 return
             if isinstance(value, BaseException):
-                self._fail(state, f"The condition on {settled.node.title!r}: {_told(value)}")
+                self._fail(state, f"The condition on {settled.node.title!r}: {told(value)}")
                 return
             self._truths[key] = value
             self._check(state)
 
-        ask = ray.remote(worker.truth).options(num_cpus=0)
-        self.dispatcher.ask(ask.remote(self._ref(settled), settled.path), answer)
+        ask = ray.remote(values.truth).options(num_cpus=0)
+        self.dispatcher.ask(ask.remote(self._wiring.ref(settled), settled.path), answer)
         return None
 
     def _start(self, state: State) -> None:
         node = state.node
         if isinstance(node, TaskNode):
-            arguments, inputs = self._inputs(node)
+            arguments, inputs = self._wiring.inputs(node)
             state.attempts += 1
             state.running = _QUEUED
             self.dispatcher.submit(node, state.attempts, arguments, inputs)
         elif isinstance(node, MapNode):
             state.running = _PAUSED
-            self._ask_lengths(state, node)
+            self._expand(state, node)
         elif isinstance(node, EitherNode):
             for handle in node.choices:
                 if self.states[handle.node].result is Result.SUCCESS:
@@ -254,129 +217,29 @@ class Schedule:
                     return
             self._skip(state, self.states[node.choices[0].node])
 
-    # -- values ----------------------------------------------------------------------------------
-
-    def _settled(self, value: Any) -> Any:
-        """The task's (or item's) handle behind eithers and maps; a list of what a map gave as it is."""
-        if not isinstance(value, Handle):
-            return value
-        node = value.node
-        if isinstance(node, EitherNode):
-            choice = self.states[node].choice
-            assert choice is not None, "an either without a choice is skipped"
-            return self._settled(Handle(choice.node, choice.output, (*choice.path, *value.path)))
-        if isinstance(node, MapNode):
-            found: Any = node.results
-            for number, key in enumerate(value.path):
-                found = found[key]
-                if isinstance(found, Handle):
-                    rest = value.path[number + 1 :]
-                    return self._settled(Handle(found.node, found.output, (*found.path, *rest)))
-            return found
-        return value
-
-    def _ref(self, handle: Handle) -> Any:
-        node = handle.node
-        if isinstance(node, ItemNode):
-            if node.ref is None:
-                node.ref = ray.put(node.value)
-            return node.ref
-        refs = self.states[node].refs
-        assert refs is not None, f"{node.title} has no value"
-        return refs[handle.output]
-
-    def _inputs(self, node: TaskNode) -> tuple[Any, list[Any]]:
-        """A task's arguments with slots, and the ObjectRefs that go into them."""
-        inputs: list[Any] = []
-        expressions = [self._expression(handle, inputs) for handle in node.handles]
-        trivial = all(e == Slot(i) for i, e in enumerate(expressions))
-        return (node.arguments if trivial else fill(dict(node.arguments), expressions)), inputs
-
-    def _expression(self, value: Any, inputs: list[Any]) -> Any:
-        """A structure of handles as one of slots; their ObjectRefs are added to ``inputs``."""
-        value = self._settled(value)
-        if isinstance(value, Handle):
-            inputs.append(self._ref(value))
-            return Slot(len(inputs) - 1, value.path)
-        if isinstance(value, dict):
-            return {key: self._expression(part, inputs) for key, part in value.items()}
-        if isinstance(value, list | tuple):
-            return [self._expression(part, inputs) for part in value]
-        return value
-
     # -- fan-out at run time -----------------------------------------------------------------------
 
-    def _ask_lengths(self, state: State, node: MapNode) -> None:
-        ask = ray.remote(worker.length).options(num_cpus=0)
-        columns: dict[str, Any] = {**node.known}
-        columns |= {key: self._settled(source) for key, source in node.sources.items()}
-        sizes = {k: len(v) for k, v in columns.items() if not isinstance(v, Handle)}
-
-        def answer(key: str, value: Any) -> None:
+    def _expand(self, state: State, node: MapNode) -> None:
+        def ready(rows: Rows) -> None:
             if state.result is not None:
                 return
-            if isinstance(value, BaseException):
-                self._fail(state, f"{node.title}.map, argument {key!r}: {_told(value)}")
+            try:
+                added = self._fan_out.build(node, rows)
+            except Exception as error:  # noqa: BLE001 (the user's nested pipeline may raise anything)
+                self._fail(state, f"{node.title}.map: {error}")
                 return
-            sizes[key] = value
-            if len(sizes) == len(columns):
-                self._ask_items(state, node, columns, sizes)
+            self._join(state, node, added)
+            state.running = None
+            self._finish(state, Result.SUCCESS)
+            for consumer in state.consumers:
+                if isinstance(consumer.node, TaskNode) and consumer.result is None:
+                    report.declare(self._recorder, consumer.node, upstream(consumer.node))
 
-        for key, column in columns.items():
-            if isinstance(column, Handle):
-                ref = ask.remote(self._ref(column), column.path)
-                self.dispatcher.ask(ref, partial(answer, key))
-        if len(sizes) == len(columns):
-            self._ask_items(state, node, columns, sizes)
+        def failed(reason: str) -> None:
+            if state.result is None:
+                self._fail(state, reason)
 
-    def _ask_items(
-        self,
-        state: State,
-        node: MapNode,
-        columns: dict[str, Any],
-        sizes: dict[str, int],
-    ) -> None:
-        size = next(iter(sizes.values()))
-        if len(set(sizes.values())) > 1:
-            told = ", ".join(f"{key} has {size}" for key, size in sizes.items())
-            self._fail(state, f"{node.title}.map: the mapped values differ in length: {told}.")
-            return
-        if size > _MAP_LIMIT:
-            self._fail(
-                state, f"{node.title}.map: {size:,} items are over the limit of {_MAP_LIMIT:,}."
-            )
-            return
-        for key, column in columns.items():
-            if isinstance(column, Handle):
-                split = ray.remote(worker.split).options(num_cpus=0, num_returns=size)
-                refs: Any = split.remote(self._ref(column), column.path) if size else []
-                refs = refs if isinstance(refs, list) else [refs]
-                origin = column.node
-                columns[key] = [self.graph.item(origin, ref, i) for i, ref in enumerate(refs)]
-        rows = [{key: columns[key][i] for key in columns} for i in range(size)]
-        try:
-            added = self._build(node, rows)
-        except Exception as error:  # noqa: BLE001 (the user's nested pipeline may raise anything)
-            self._fail(state, f"{node.title}.map: {error}")
-            return
-        self._join(state, node, added)
-        state.running = None
-        self._finish(state, Result.SUCCESS)
-        for consumer in state.consumers:
-            if isinstance(consumer.node, TaskNode) and consumer.result is None:
-                report.declare(self._recorder, consumer.node, upstream(consumer.node))
-
-    def _build(self, node: MapNode, rows: list[dict[str, Any]]) -> list[Node]:
-        """Call what is mapped once for each row; returns the nodes that this adds to the graph."""
-        before = len(self.graph.nodes)
-        try:
-            with self.graph.building(like=node):
-                results = [node.expand(**row) for row in rows]
-        except BaseException:
-            del self.graph.nodes[before:]
-            raise
-        node.results = results
-        return self.graph.nodes[before:]
+        self._fan_out.rows(node, ready, failed)
 
     def _join(self, state: State, node: MapNode, added: list[Node]) -> None:
         """Nodes that a fan-out brought become part of the run."""
@@ -392,17 +255,10 @@ class Schedule:
         self._begin(entered)
 
     def _show_unexpanded(self, state: State, node: MapNode, message: str, error_type: str) -> None:
-        """A fan-out that never came to be is recorded as if it had been over one item."""
-        origin = next((h.node for h in node.sources.values()), node)
-        row: dict[str, Any] = {key: self.graph.item(origin, None, 0) for key in node.sources}
-        row |= {key: items[0] if items else None for key, items in node.known.items()}
-        try:
-            added = self._build(node, [row])
-        except Exception:  # noqa: BLE001 (then there is nothing to show; the run's result tells)
-            return
+        """Record a fan-out that never came to be."""
         result = state.result
         assert result is not None
-        for new in added:
+        for new in self._fan_out.stand_in(node):
             shown = State(new)
             self.states[new] = shown
             self._open += 1
@@ -420,6 +276,10 @@ class Schedule:
     def _attempt_ended(self, ended: Ended) -> None:
         attempt, outcome = ended.attempt, ended.outcome
         state = self.states[attempt.node]
+        if outcome.result is Result.CANCELLATION and not outcome.pid:  # no worker had begun it
+            state.attempts, state.running = state.attempts - 1, None
+            self._finish(state, _unfinished(state), message=outcome.error_message)
+            return
         report.attempt_ended(self._recorder, ended)
         state.outcome = replace(outcome, batch=Batch())
         policy = attempt.node.task.policy
@@ -443,7 +303,7 @@ class Schedule:
         if state.result is None:
             state.running = None
             if self.cancelled:
-                self._finish(state, Result.CANCELLATION, message=self.cancelled)
+                self._finish(state, _unfinished(state), message=self.cancelled)
             else:
                 self._start(state)
 
@@ -453,9 +313,8 @@ class Schedule:
         self._finish(state, Result.FAILURE, message=message, error_type="spanbook.errors.TaskError")
 
     def _skip(self, state: State, fault: State) -> None:
-        cause = fault.cause or _task_of(fault.node)
-        result = Result.CANCELLATION if fault.result is Result.CANCELLATION else Result.SKIP
-        self._finish(state, result, cause=cause, message=fault.message)
+        cause = None if self.cancelled else fault.cause or _task_of(fault.node)
+        self._finish(state, Result.SKIP, cause=cause, message=fault.message)
 
     def _finish(
         self,
@@ -527,6 +386,11 @@ def _task_of(node: Node) -> TaskNode | None:
     return next(tasks_behind(node), None)
 
 
+def _unfinished(state: State) -> Result:
+    """What becomes of a task that a cancelled run does not go on with: skipped where it never began."""
+    return Result.CANCELLATION if state.attempts else Result.SKIP
+
+
 def _over(up: State, consumer: Node) -> bool:
     """Whether ``consumer`` need not wait for ``up`` any more."""
     return up.result is Result.SUCCESS or (
@@ -539,8 +403,3 @@ def _worth_it(ended: Ended) -> bool:
     if ended.outcome.result is Result.TIMEOUT:
         return ended.attempt.node.task.policy.wants_retry(TimeoutError(ended.outcome.error_message))
     return ended.outcome.result is Result.ERROR or ended.outcome.retry
-
-
-def _told(error: BaseException) -> str:
-    cause = getattr(error, "cause", None)
-    return str(cause if cause is not None else error)

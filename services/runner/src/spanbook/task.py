@@ -14,63 +14,14 @@ import cloudpickle
 from spanbook_runfile.names import TaskType
 
 from spanbook.attempt import NotebookSource
-from spanbook.dag import Handle, current
+from spanbook.dag import current
 from spanbook.errors import PipelineError, one_of
+from spanbook.nodes import Handle
+from spanbook.policy import Exponential, Policy, RetryIf
 from spanbook.source import ANY_ARGUMENTS, CELL_DEFAULT, read_notebook
 
 P = ParamSpec("P")
 R = TypeVar("R")
-RetryIf = type[BaseException] | tuple[type[BaseException], ...] | Callable[[BaseException], bool]
-
-
-@dataclass(frozen=True, slots=True)
-class Exponential:
-    """A growing pause between attempts: ``first`` seconds, then ``factor`` times as long, to ``limit``."""
-
-    first: float = 1.0
-    factor: float = 2.0
-    limit: float = 60.0
-
-    def __call__(self, failed: int) -> float:
-        """Seconds to wait after the ``failed``-th attempt."""
-        return float(min(self.limit, self.first * self.factor ** min(failed - 1, 1000)))
-
-
-@dataclass(frozen=True, slots=True)
-class Policy:
-    """How a task is run: CPUs, time limit in seconds, and when it is tried again."""
-
-    cpus: float = 1.0
-    timeout: float | None = None
-    retries: int = 0
-    backoff: float | Callable[[int], float] = 1.0
-    retry_if: RetryIf | None = None
-    keep: bool = False
-
-    def pause(self, failed: int) -> float:
-        """Seconds to wait after the ``failed``-th attempt."""
-        return float(self.backoff(failed) if callable(self.backoff) else self.backoff)
-
-    def wants_retry(self, error: BaseException) -> bool:
-        """Whether an error of this kind is worth another try."""
-        if self.retry_if is None:
-            return True
-        if isinstance(self.retry_if, type | tuple):
-            return isinstance(error, self.retry_if)
-        return bool(self.retry_if(error))
-
-    def check(self, name: str) -> None:
-        """Raise PipelineError where a value makes no sense."""
-        for key, value, least in (
-            ("cpus", self.cpus, 0),
-            ("retries", self.retries, 0),
-            ("timeout", self.timeout, 1e-3),
-        ):
-            wrong_type = isinstance(value, bool) or not isinstance(value, int | float)
-            if value is not None and (wrong_type or not value >= least):
-                raise PipelineError(
-                    f"Task {name!r} has {key}={value!r}: give a number, at least {least:g}."
-                )
 
 
 class Task(Generic[P, R]):

@@ -7,10 +7,11 @@ from typing import TextIO
 
 from spanbook_runfile.names import Result
 
-from spanbook.dag import Graph, Slot, TaskNode
+from spanbook.dag import Graph
 from spanbook.dispatch import Ended, Try
+from spanbook.nodes import Slot, TaskNode
 from spanbook.run import Finished
-from spanbook.schedule import State
+from spanbook.state import State
 from spanbook.worker import Outcome
 
 MARKS: dict[str, str] = {

@@ -4,14 +4,14 @@ import contextlib
 import importlib.util
 import os
 import re
-import shutil
 import socket
 import subprocess
 import sys
 import sysconfig
-import tempfile
 from collections.abc import Iterable, Iterator
 from typing import Final
+
+from spanbook.scratch import Scratch
 
 HOST_VARIABLE: Final = "SPANBOOK_KERNEL_HOST"  # the socket of this machine's host, if there is one
 
@@ -77,8 +77,8 @@ class KernelHost:
     """A host process started by this one; it ends when this process does."""
 
     def __init__(self, preload: Iterable[str] = ()) -> None:
-        self._folder = tempfile.mkdtemp(prefix="spanbook-")
-        self.address = os.path.join(self._folder, "host")  # noqa: PTH118
+        self._scratch = Scratch()
+        self.address = str(self._scratch.path / "host")
         with socket.socket(socket.AF_UNIX) as listener:
             listener.bind(self.address)
             listener.listen(64)
@@ -116,4 +116,4 @@ class KernelHost:
             os.close(self._owner)
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(5)
-        shutil.rmtree(self._folder, ignore_errors=True)
+        self._scratch.close()

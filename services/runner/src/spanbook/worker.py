@@ -3,7 +3,6 @@
 import contextlib
 import ctypes
 import os
-import pickle
 import platform
 import sys
 import threading
@@ -12,7 +11,6 @@ import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
-from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import cloudpickle
@@ -20,11 +18,11 @@ import ray
 from spanbook_runfile import names
 from spanbook_runfile.names import ArtifactKind, Event, Result, TaskType
 
+from spanbook import failure, values
 from spanbook.attempt import AttemptSpec, record_parameters, run_python
 from spanbook.capture import capture
-from spanbook.dag import fill
 from spanbook.emitter import Batch, Emitter
-from spanbook.errors import TaskError
+from spanbook.errors import KernelError, TaskError
 from spanbook.log import recording
 from spanbook.masking import Masker
 from spanbook.relay import Address, Line, Records, Started, Stash, Stopped
@@ -37,8 +35,6 @@ if TYPE_CHECKING:
     from spanbook.task import Task
 
 MARKER = "SPANBOOK_ATTEMPT_ID"  # in the environment of whatever an attempt starts
-_FRAMEWORK = tuple(os.path.dirname(m) + os.sep for m in (__file__, ray.__file__))  # noqa: PTH120
-_PLAIN = frozenset({type(None), bool, int, float, str, bytes})
 _PR_SET_CHILD_SUBREAPER = 36
 
 
@@ -56,6 +52,7 @@ class Request:
     timed: bool  # there is a time limit: say at once that the attempt began
     limits: Limits
     relay: Address
+    secrets: frozenset[str] = frozenset()  # of the driver's environment, where that is not ours
     mlflow: Mapping[str, str] = field(default_factory=dict)  # variables for MLflow's client
 
 
@@ -78,7 +75,7 @@ class Outcome:
     retry: bool = True
 
 
-def run_attempt(request: Request, task: bytes, *values: Any) -> tuple[Any, ...]:
+def run_attempt(request: Request, task: bytes, *inputs: Any) -> tuple[Any, ...]:
     """Run one attempt; returns its :class:`Outcome`, and the task's values or Nones."""
     attempt = _Attempt(request)
     loaded: Task[..., Any] | None = None
@@ -88,9 +85,9 @@ def run_attempt(request: Request, task: bytes, *values: Any) -> tuple[Any, ...]:
     with attempt.recording():
         try:
             loaded = _load(task)
-            outputs = attempt.run(loaded, values)
+            outputs = attempt.run(loaded, inputs)
         except BaseException as raised:  # noqa: BLE001 (SystemExit too is the task's failure)
-            error, trace = raised, _user_frames(raised)
+            error, trace = raised, failure.user_frames(raised)
             attempt.record_error(raised, trace)
     outcome = attempt.close(error, trace, loaded)
     return (outcome, *(outputs if error is None else (None,) * request.n_outputs))
@@ -100,6 +97,7 @@ class _Attempt:
     """One attempt, from the worker's side; what its code sees as its ``Control``."""
 
     def __init__(self, request: Request) -> None:
+        _masker().add(request.secrets)
         self.request = request
         self.start = time.time_ns()
         self.began = 0
@@ -135,9 +133,9 @@ class _Attempt:
             ticker.remove(self._tell)
             self.line.on_stop(self.request.span_id, None)
 
-    def run(self, task: "Task[..., Any]", values: Sequence[Any]) -> Sequence[Any]:
+    def run(self, task: "Task[..., Any]", inputs: Sequence[Any]) -> Sequence[Any]:
         """Run the task's code and hand its values over."""
-        spec = self._spec(task, values)
+        spec = self._spec(task, inputs)
         record_parameters(spec, self.emitter)
         if task.type is TaskType.NOTEBOOK:
             from spanbook.notebook import run_notebook  # noqa: PLC0415
@@ -145,21 +143,19 @@ class _Attempt:
             value = run_notebook(spec, self.emitter, self)
         else:
             value = run_python(spec, self.emitter, self)
-        outputs = _outputs(task, value)
+        outputs = values.outputs_of(task, value)
         for number, output in enumerate(outputs):
-            _check_value(task.name, output, number if len(outputs) > 1 else None)
+            values.check_passable(task.name, output, number if len(outputs) > 1 else None)
         if task.policy.keep:
             self.emitter.artifact(
                 "result.pickle",
-                pickle.dumps(list(outputs), protocol=5)
-                if all(type(o) in _PLAIN for o in outputs)
-                else cloudpickle.dumps(list(outputs)),
+                values.kept(outputs),
                 media_type="application/octet-stream",
                 kind=ArtifactKind.RESULT,
             )
         return outputs
 
-    def _spec(self, task: "Task[..., Any]", values: Sequence[Any]) -> AttemptSpec:
+    def _spec(self, task: "Task[..., Any]", inputs: Sequence[Any]) -> AttemptSpec:
         request = self.request
         return AttemptSpec(
             run_id=request.run_id,
@@ -170,7 +166,7 @@ class _Attempt:
             type=task.type,
             function=task.function,
             notebook=task.notebook,
-            arguments=_arguments(task.name, request.arguments, values),
+            arguments=values.with_values(task.name, request.arguments, inputs),
             upstream=request.upstream,
             limits=request.limits,
         )
@@ -212,7 +208,9 @@ class _Attempt:
         """The driver is about to kill this process: save what can be saved."""
         frame = sys._current_frames().get(self._thread)
         if frame is not None and not self._callbacks:
-            stack = [f for f in traceback.extract_stack(frame) if not _is_framework(f.filename)]
+            stack = [
+                f for f in traceback.extract_stack(frame) if not failure.is_framework(f.filename)
+            ]
             self.emitter.event(
                 Event.EXCEPTION,
                 None,
@@ -239,8 +237,8 @@ class _Attempt:
             Event.EXCEPTION,
             None,
             {
-                names.EXCEPTION_TYPE: _type_name(error),
-                names.EXCEPTION_MESSAGE: _message(error),
+                names.EXCEPTION_TYPE: failure.type_name(error),
+                names.EXCEPTION_MESSAGE: failure.message(error),
                 names.EXCEPTION_STACKTRACE: trace,
             },
         )
@@ -256,7 +254,7 @@ class _Attempt:
         with self._lock:
             sent = self._sent
         return Outcome(
-            result=Result.SUCCESS if error is None else Result.FAILURE,
+            result=_result(error),
             start=self.start,
             running=self.began,
             end=end,
@@ -265,45 +263,18 @@ class _Attempt:
             host=host,
             sent=sent,
             batch=batch,
-            error_type="" if error is None else _type_name(error),
-            error_message="" if error is None else masker.text(_message(error)),
+            error_type="" if error is None else failure.type_name(error),
+            error_message="" if error is None else masker.text(failure.message(error)),
             traceback="" if trace is None else masker.text(trace),
-            retry=error is None or _wants_retry(task, error),
+            retry=error is None or failure.wants_retry(task, error),
         )
 
 
-def restore(data: bytes) -> tuple[Any, ...] | Any:
-    """The values of a task that were kept in an earlier run's file."""
-    values = cloudpickle.loads(data)
-    return tuple(values) if len(values) != 1 else values[0]
-
-
-def truth(value: Any, path: Sequence[Any]) -> bool:
-    """Whether a value, or an item of it, is true: decides a branch."""
-    return bool(_item(value, path))
-
-
-def length(value: Any, path: Sequence[Any]) -> int:
-    """How many items a mapped value has."""
-    value = _item(value, path)
-    try:
-        return len(value)
-    except TypeError:
-        raise TaskError(
-            f"a {type(value).__name__} cannot be mapped over: it has no length. Return a list."
-        ) from None
-
-
-def split(value: Any, path: Sequence[Any]) -> tuple[Any, ...] | Any:
-    """The items of a mapped value, each to become a value of its own."""
-    items = tuple(_item(value, path))
-    return items if len(items) != 1 else items[0]
-
-
-def _item(value: Any, path: Sequence[Any]) -> Any:
-    for key in path:
-        value = value[key]
-    return value
+def _result(error: BaseException | None) -> Result:
+    if error is None:
+        return Result.SUCCESS
+    # A dead kernel is as a dead worker: something from outside, not a fault in the user's code.
+    return Result.ERROR if isinstance(error, KernelError) else Result.FAILURE
 
 
 @cache
@@ -346,107 +317,3 @@ def _load(dumped: bytes) -> "Task[..., Any]":
             _tasks.clear()
         _tasks[dumped] = found
     return found
-
-
-def _arguments(name: str, arguments: Mapping[str, Any], values: Sequence[Any]) -> dict[str, Any]:
-    filled = {}
-    for key, value in arguments.items():
-        try:
-            filled[key] = fill(value, values) if values else value
-        except (LookupError, TypeError) as error:
-            raise TaskError(
-                f"The argument {key!r} of task {name!r} is an item of an upstream value, which has "
-                f"no such item: {type(error).__name__}: {error}."
-            ) from error
-    return filled
-
-
-def _outputs(task: "Task[..., Any]", value: Any) -> Sequence[Any]:
-    if task.outputs is None:
-        return (value,)
-    if isinstance(task.outputs, tuple):
-        if isinstance(value, Mapping) and set(task.outputs) <= set(value):
-            return [value[name] for name in task.outputs]
-        wanted = f"a dict with the keys {', '.join(task.outputs)}"
-    else:
-        if isinstance(value, list | tuple) and len(value) == task.outputs:
-            return value
-        wanted = f"a tuple or list of {task.outputs} values"
-    size = f" of {len(value)}" if hasattr(value, "__len__") else ""
-    raise TaskError(
-        f"Task {task.name!r} declares outputs={task.outputs!r} and so must return {wanted}; it "
-        f"returned a {type(value).__name__}{size}."
-    )
-
-
-def _check_value(name: str, value: Any, number: int | None) -> None:
-    """Find out here whether a value can leave this process; at Ray's hands the records would be lost."""
-    if type(value) in _PLAIN:
-        return
-    dtype = getattr(value, "dtype", None)
-    if type(value).__name__ == "ndarray" and dtype is not None and dtype.kind != "O":
-        return
-    try:
-        cloudpickle.Pickler(_Nowhere(), protocol=5, buffer_callback=lambda _: None).dump(value)
-    except Exception as error:
-        which = "value" if number is None else f"output {number}"
-        raise TaskError(
-            f"The {which} that task {name!r} returned cannot be passed on: {type(value).__name__} "
-            f"does not pickle ({error}). Return plain data, or what it can be made from again."
-        ) from error
-
-
-class _Nowhere:
-    """A file that keeps nothing."""
-
-    def write(self, data: Any) -> int:
-        return len(data)
-
-
-def _user_frames(error: BaseException) -> str:
-    """The traceback as the user's own code sees it: without the frames of spanbook and Ray on top."""
-    text = getattr(error, "stacktrace", None)
-    if isinstance(text, str):
-        return text
-    shown: TracebackType | None = error.__traceback__
-    while shown is not None and _is_framework(shown.tb_frame.f_code.co_filename):
-        shown = shown.tb_next
-    if shown is None and isinstance(error, TaskError):
-        return f"{type(error).__name__}: {error}"
-    return "".join(traceback.format_exception(type(error), error, shown))
-
-
-def _is_framework(filename: str) -> bool:
-    return filename.startswith(_FRAMEWORK)
-
-
-def _type_name(error: BaseException) -> str:
-    override = getattr(error, "error_type", None)
-    if isinstance(override, str):
-        return override
-    kind = type(error)
-    return (
-        kind.__qualname__
-        if kind.__module__ == "builtins"
-        else f"{kind.__module__}.{kind.__qualname__}"
-    )
-
-
-def _message(error: BaseException) -> str:
-    try:
-        text = str(error)
-    except Exception:  # noqa: BLE001 (a broken __str__ must not hide the error itself)
-        text = "(its message cannot be shown)"
-    if isinstance(error, SystemExit):
-        return f"the task called sys.exit({text})"
-    return text
-
-
-def _wants_retry(task: "Task[..., Any] | None", error: BaseException) -> bool:
-    if task is None:
-        return True
-    try:
-        return task.policy.wants_retry(error)
-    except Exception as broken:  # noqa: BLE001 (the user's predicate)
-        sys.stderr.write(f"retry_if of {task.name!r} raised {broken!r}; the task is retried.\n")
-        return True

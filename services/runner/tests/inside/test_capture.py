@@ -212,7 +212,8 @@ def test_costs_next_to_nothing(run_inside: Run) -> None:
     ran = run_inside(
         """
         import time
-        from spanbook.capture import _capture, Output
+        from spanbook.capture import _capture
+        from spanbook.output import Output
         from spanbook.emitter import Emitter
         emitter = Emitter("ab" * 16, "cd" * 8, lambda batch: None)
         mine = _capture.output

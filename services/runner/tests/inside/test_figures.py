@@ -74,7 +74,8 @@ def test_pillow(inside: Any) -> None:
 
 def test_plotly(inside: Any) -> None:
     """A plotly figure is a page of its own that needs no network."""
-    go = pytest.importorskip("plotly.graph_objects")
+    import plotly.graph_objects as go
+
     log.figure("scatter", go.Figure(go.Scatter(x=[1, 2], y=[3, 4])))
     (artifact,) = inside()
     assert (artifact.path, artifact.media_type) == ("scatter.html", "text/html")

@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import psutil
 import pytest
+from spanbook.document import split_arguments
 from spanbook.errors import KernelError, TaskError
-from spanbook.notebook import split_arguments
 
 Run = Callable[..., Any]
 

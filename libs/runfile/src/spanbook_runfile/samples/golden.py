@@ -263,7 +263,7 @@ def cancelled(name: str = "cancelled", start: int = START + 5 * DAY) -> SampleRu
         attempt.line(1.0, "working")
         attempt.end(4.0, Result.CANCELLATION, error_type="Cancelled", message="interrupted")
         task.end(Result.CANCELLATION, error_type="Cancelled", message="interrupted")
-    third.end(Result.SKIP, at=4.0, cause=first)
+    third.end(Result.SKIP, at=4.0)  # never begun
     return run.finish(Result.CANCELLATION, error_type="Cancelled", message="interrupted (SIGINT)")
 
 

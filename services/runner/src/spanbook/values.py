@@ -1,0 +1,125 @@
+"""Values on their way into and out of a task, on a worker."""
+
+import pickle
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import cloudpickle
+
+from spanbook.arguments import fill
+from spanbook.errors import TaskError
+
+if TYPE_CHECKING:
+    from spanbook.task import Task
+
+_PLAIN = frozenset({type(None), bool, int, float, str, bytes})
+
+
+def with_values(name: str, arguments: Mapping[str, Any], values: Sequence[Any]) -> dict[str, Any]:
+    """The arguments of a call, with upstream values in their slots.
+
+    Raises:
+        TaskError: an upstream value has no such item.
+    """
+    filled = {}
+    for key, value in arguments.items():
+        try:
+            filled[key] = fill(value, values) if values else value
+        except (LookupError, TypeError) as error:
+            raise TaskError(
+                f"The argument {key!r} of task {name!r} is an item of an upstream value, which has "
+                f"no such item: {type(error).__name__}: {error}."
+            ) from error
+    return filled
+
+
+def outputs_of(task: "Task[..., Any]", value: Any) -> Sequence[Any]:
+    """What a task returned, as the several values that it declares.
+
+    Raises:
+        TaskError: it is not as many, or not those.
+    """
+    if task.outputs is None:
+        return (value,)
+    if isinstance(task.outputs, tuple):
+        if isinstance(value, Mapping) and set(task.outputs) <= set(value):
+            return [value[name] for name in task.outputs]
+        wanted = f"a dict with the keys {', '.join(task.outputs)}"
+    else:
+        if isinstance(value, list | tuple) and len(value) == task.outputs:
+            return value
+        wanted = f"a tuple or list of {task.outputs} values"
+    size = f" of {len(value)}" if hasattr(value, "__len__") else ""
+    raise TaskError(
+        f"Task {task.name!r} declares outputs={task.outputs!r} and so must return {wanted}; it "
+        f"returned a {type(value).__name__}{size}."
+    )
+
+
+def check_passable(name: str, value: Any, number: int | None) -> None:
+    """Find out here whether a value can leave this process; at Ray's hands the records would be lost.
+
+    Raises:
+        TaskError: it does not pickle.
+    """
+    if type(value) in _PLAIN:
+        return
+    dtype = getattr(value, "dtype", None)
+    if type(value).__name__ == "ndarray" and dtype is not None and dtype.kind != "O":
+        return
+    try:
+        cloudpickle.Pickler(_Nowhere(), protocol=5, buffer_callback=lambda _: None).dump(value)
+    except Exception as error:
+        which = "value" if number is None else f"output {number}"
+        raise TaskError(
+            f"The {which} that task {name!r} returned cannot be passed on: {type(value).__name__} "
+            f"does not pickle ({error}). Return plain data, or what it can be made from again."
+        ) from error
+
+
+class _Nowhere:
+    """A file that keeps nothing."""
+
+    def write(self, data: Any) -> int:
+        return len(data)
+
+
+def kept(outputs: Sequence[Any]) -> bytes:
+    """A task's values as they are kept in the run file, for :func:`restore`."""
+    if all(type(output) in _PLAIN for output in outputs):
+        return pickle.dumps(list(outputs), protocol=5)
+    return bytes(cloudpickle.dumps(list(outputs)))
+
+
+def restore(data: bytes) -> tuple[Any, ...] | Any:
+    """The values of a task that were kept in an earlier run's file."""
+    values = cloudpickle.loads(data)
+    return tuple(values) if len(values) != 1 else values[0]
+
+
+def truth(value: Any, path: Sequence[Any]) -> bool:
+    """Whether a value, or an item of it, is true: decides a branch."""
+    return bool(_item(value, path))
+
+
+def length(value: Any, path: Sequence[Any]) -> int:
+    """How many items a mapped value has."""
+    value = _item(value, path)
+    try:
+        return len(value)
+    except TypeError:
+        raise TaskError(
+            f"a {type(value).__name__} cannot be mapped over: it has no length. Return a list."
+        ) from None
+
+
+def split(value: Any, path: Sequence[Any]) -> tuple[Any, ...] | Any:
+    """The items of a mapped value, each to become a value of its own."""
+    items = tuple(_item(value, path))
+    return items if len(items) != 1 else items[0]
+
+
+def _item(value: Any, path: Sequence[Any]) -> Any:
+    for key in path:
+        value = value[key]
+    return value
