@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 import spanbook
 from spanbook.errors import LoadError
+from spanbook_runfile import trim
 from spanbook_runfile.samples import SEALED, golden, sealed
 from support.viewers import static_server, viewing
 
@@ -85,6 +86,17 @@ def test_one_run_file_is_enough(tmp_path: Path) -> None:
     path = tmp_path / f"{run.id}.json"
     path.write_bytes(run.sealed())
     assert list(spanbook.load(str(path)).runs["run"]) == [run.id]
+
+
+def test_trimmed_run_file_counts_as_well(tmp_path: Path) -> None:
+    """What a site kept of an old run is read, and is not counted beside the whole file."""
+    run = golden.ok()
+    (tmp_path / f"{run.id}{trim.SUFFIX}").write_bytes(trim.trim(run.sealed()))
+    trimmed = spanbook.load(tmp_path)
+    (tmp_path / f"{run.id}.json").write_bytes(run.sealed())
+    whole = spanbook.load(tmp_path)
+    for name in ("runs", "tasks", "metrics", "parameters"):
+        pd.testing.assert_frame_equal(getattr(trimmed, name), getattr(whole, name))
 
 
 def test_wrong_place_says_what_to_give(tmp_path: Path, outputs: Path) -> None:

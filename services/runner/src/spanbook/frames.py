@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urldefrag
 
-from spanbook_runfile import Run, RunFileError, Task, names, read_run
+from spanbook_runfile import Run, RunFileError, Task, names, parse_run, read_run, trim
 from spanbook_runfile.model import Recorded
 from spanbook_runfile.paths import RUN_ID
 from spanbook_runfile.settle import settled
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 TABLES = ("runs", "tasks", "metrics", "parameters")
+MOST_BYTES = 1 << 30  # of one run file, unpacked
 TIMEOUT = 60.0  # seconds without a byte from a site
 COLUMNS = {  # as the site's Parquet files have them, which add what the site's settings say
     "runs": ("run", "pipeline", "state", "start", "duration", "trigger", "branch", "commit",
@@ -106,7 +107,10 @@ def _run_files(path: Path) -> list[Path]:
             f"There is no {path}. Give a folder of run files (pipeline-outputs/runs), a site's folder, "
             "or the address of a published site."
         )
-    found = sorted(p for p in folder.glob("*.json") if RUN_ID.fullmatch(p.stem))
+    ids = {path.name.removesuffix(suffix): path
+           for suffix in (trim.SUFFIX, ".json")  # the whole file, where there are both
+           for path in folder.glob(f"*{suffix}")}  # fmt: skip
+    found = [path for name, path in sorted(ids.items()) if RUN_ID.fullmatch(name)]
     if not found:
         raise LoadError(
             f"The folder {folder} holds no run file; each is called <run id>.json. "
@@ -131,9 +135,15 @@ def _of_files(paths: Iterable[Path]) -> Frames:
 def _runs(paths: Iterable[Path]) -> Iterator[Run]:
     for path in paths:
         try:
-            yield settled(read_run(path))
+            yield settled(_read(path))
         except RunFileError as error:
             warnings.warn(f"{path} is left out: {error}", stacklevel=4)
+
+
+def _read(path: Path) -> Run:
+    if not path.name.endswith(trim.SUFFIX):
+        return read_run(path)
+    return parse_run(trim.unpack(path.read_bytes(), MOST_BYTES, name=path.name), name=path.name)
 
 
 def _add(rows: dict[str, list[tuple[Any, ...]]], run: Run) -> None:

@@ -59,6 +59,8 @@ class SiteFile:
     download: str = ""  # the name to download it under
     view: str = ""  # a page that shows it in a frame
     image: str = ""  # an address or data URI for <img>
+    width: int = 0  # pixels of the image, where its file says it
+    height: int = 0
     model_page: str = ""
     preview: Preview | None = None
     problem: str = ""
@@ -105,9 +107,7 @@ class FileWriter:
     def _write(self, artifact: Artifact) -> SiteFile:
         name = formats.text(artifact.path, 200)
         if self.trimmed:
-            return SiteFile(
-                artifact, name, problem="Trimmed to keep the site within its size."
-            )
+            return SiteFile(artifact, name, problem="Trimmed to keep the site within its size.")
         if not artifact.complete:
             came = sum(len(c) for c in artifact.chunks) * 3 // 4
             return SiteFile(
@@ -146,6 +146,7 @@ class FileWriter:
         preview = _preview(suffix, data) if html is None else None
         if preview and preview.kind == "onnx" and artifact.kind is ArtifactKind.MODEL:
             model_page = f"{self.folder}/views/{stored}.html"
+        shape = _png_shape(data)
         return SiteFile(
             artifact,
             name,
@@ -153,6 +154,8 @@ class FileWriter:
             download=path.name,
             view=view,
             image=_image(suffix, data, address),
+            width=shape[0],
+            height=shape[1],
             model_page=model_page,
             preview=preview,
             problem=problem,
@@ -181,6 +184,14 @@ def _image(suffix: str, data: bytes, address: str) -> str:
     if suffix == ".svg" and len(data) <= MAX_INLINE_SVG:
         return "data:image/svg+xml;base64," + base64.b64encode(data).decode()
     return ""
+
+
+def _png_shape(data: bytes) -> tuple[int, int]:
+    """Width and height of a PNG, so that a page keeps its room; nought where it is none."""
+    if not data.startswith(b"\x89PNG\r\n\x1a\n") or len(data) < 24:
+        return 0, 0
+    width, height = int.from_bytes(data[16:20]), int.from_bytes(data[20:24])
+    return (width, height) if 0 < width < 20_000 and 0 < height < 20_000 else (0, 0)
 
 
 def _preview(suffix: str, data: bytes) -> Preview | None:

@@ -11,6 +11,8 @@ from typing import Any
 
 from markupsafe import escape
 
+from spanbook_site.templating import bytecode_cache
+
 TOKEN = "spanbook-output-{}-"  # noqa: S105 - a placeholder
 _IMAGES = ("image/png", "image/jpeg", "image/gif", "image/webp")
 
@@ -67,6 +69,7 @@ def _exporter() -> Any:
         logging.ERROR
     )  # a warning for each image without a text
     exporter: Any = HTMLExporter(config=Config(), template_name="basic")  # type: ignore[no-untyped-call]
+    exporter.environment.bytecode_cache = bytecode_cache()
     plain: Any = Highlight2HTML()  # type: ignore[no-untyped-call]
 
     @lru_cache(maxsize=4096)

@@ -47,8 +47,10 @@ class Source:
     @property
     def stamp(self) -> str:
         """Size and time of change: run files are never rewritten, journals only grow."""
-        origin = f":{hashlib.sha256(repr(self.origin).encode()).hexdigest()[:8]}"
-        return f"{self.size}:{self.mtime_ns}{origin if self.origin else ''}"
+        seen = f"{self.size}:{self.mtime_ns}"
+        if self.origin is None:
+            return seen
+        return f"{seen}:{hashlib.sha256(repr(self.origin).encode()).hexdigest()[:8]}"
 
 
 def _suffix(name: str) -> str:
@@ -70,7 +72,10 @@ def scan(runs: Path, journals: Path | None) -> dict[str, Source]:
     known = Ledger.load(runs).runs
     for suffix in (".json", trim.SUFFIX):  # the whole file, where there are both
         for source in _listed(runs, suffix, live=False):
-            found.setdefault(source.key, replace(source, origin=known.get(source.key)))
+            key = source.key
+            if key in known:
+                source = replace(source, origin=known[key])  # noqa: PLW2901
+            found.setdefault(key, source)
     if journals is not None and journals.is_dir():
         for source in _listed(journals, SUFFIX, live=True):
             found.setdefault(source.key, source)

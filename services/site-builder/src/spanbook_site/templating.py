@@ -40,6 +40,8 @@ SCRIPTS = (
     "live.js",
     "import.js",
 )
+CHARTING = ("vendor/uPlot.iife.min.js", "charts.js")
+WITH_CHARTS = ("task-run", "task", "trends", "compare")  # kinds of pages
 
 
 class Templates:
@@ -106,7 +108,7 @@ class Templates:
             "title": title,
             "policy": MODEL_POLICY if kind == "model" else POLICY,
             "scripts": self._scripts(kind),
-            "styles": [s for s in ("site.css", "vendor/uPlot.min.css") if s in self.available],
+            "styles": self._styles(kind),
             "live": False,
             **values,
         }
@@ -135,12 +137,18 @@ class Templates:
             inner = self._environment.get_template("notebook.html").render(body=body, title=title)
         return template.render(content=inner, title=title, policy=FRAME_POLICY)
 
+    def _styles(self, kind: str) -> list[str]:
+        wanted = ["site.css", *(["vendor/uPlot.min.css"] if kind in WITH_CHARTS else [])]
+        return [s for s in wanted if s in self.available]
+
     def _scripts(self, kind: str) -> list[str]:
         wanted = [*SCRIPTS]
         if kind == "model":
             wanted += ["vendor/ort.wasm.min.js", "model.js"]
         if kind != "compare":
             wanted.remove("compare.js")
+        if kind not in WITH_CHARTS:
+            wanted = [s for s in wanted if s not in CHARTING]
         return [s for s in wanted if s in self.available or f"js/{s}" in self.available]
 
 

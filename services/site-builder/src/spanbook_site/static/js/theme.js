@@ -3,6 +3,7 @@
 (function () {
   const KEY = "spanbook.theme";
   const page = document.documentElement;
+  page.classList.add("scripted"); // the style keeps room for what scripts will add
 
   function remembered() {
     try {
