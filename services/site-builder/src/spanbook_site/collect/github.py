@@ -137,7 +137,7 @@ class GitHub:
                 url = urljoin(url, page.following)
                 if not http.same_host(url, self.api):
                     raise GitHubError(f"GitHub's next page is on another host: {url}.")
-            elif page.linked or not page.items or items >= page.total:
+            elif page.linked or not page.items or items >= (page.total or PAGE * (number - 1)):
                 return
             else:
                 url = f"{first}&page={number}"
