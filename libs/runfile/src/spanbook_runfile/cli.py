@@ -55,10 +55,12 @@ def add_commands(commands: Any) -> None:
     command.add_argument("--markdown", action="store_true", help="as Markdown (the only form)")
     command.add_argument("--against", metavar="RUN", help="tell the metrics that differ from its")
 
-    told = "make a sealed run file of a runner's spool or of late data"
+    told = "make a sealed run file of a runner's spool, or of a run file and its late data"
     command = commands.add_parser("import", help=told, description=f"{told.capitalize()}.")
     command.set_defaults(action=_guarded(_import))
-    command.add_argument("files", type=Path, nargs="+", metavar="FILE", help="journals of one run")
+    command.add_argument(
+        "files", type=Path, nargs="+", metavar="FILE", help="journals of one run, and its run file"
+    )
     command.add_argument("--run-id", metavar="ID", help="where the files do not tell it")
     _add_runs(command)
 
@@ -153,5 +155,5 @@ def _import(options: argparse.Namespace) -> int:
             f"{options.run_id!r} is no run id: those are 32 lower-case hex digits."
         )
     runs = options.runs or default_runs()
-    print(importing.import_journals(options.files, runs, options.run_id))
+    print(importing.import_files(options.files, runs, options.run_id))
     return 0

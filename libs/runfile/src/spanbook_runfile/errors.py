@@ -9,6 +9,10 @@ class NotARunFileError(RunFileError):
     """The bytes are no run file at all: empty, not JSON, or without OTLP content."""
 
 
+class NotOtlpError(RunFileError):
+    """The bytes are no OTLP JSON of that signal; the message names the place."""
+
+
 class TooLargeError(RunFileError):
     """The input is over a size limit that the caller set."""
 

@@ -1,38 +1,59 @@
 """A sealed run file of a spool or of late data, by hand."""
 
+import tempfile
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
 from google.protobuf.message import DecodeError
 
+from spanbook_runfile.decode import load
 from spanbook_runfile.errors import NoSuchRunError, NotARunFileError, SealedAlreadyError
-from spanbook_runfile.journal import SUFFIX, Signal, read_frames
+from spanbook_runfile.export import SECTIONS, requests
+from spanbook_runfile.fromjson import to_protobuf
+from spanbook_runfile.journal import MAGIC, SUFFIX, Signal, frame, read_frames
 from spanbook_runfile.merge import seal_journal
 from spanbook_runfile.names import SealReason
 from spanbook_runfile.paths import RUN_ID
 from spanbook_runfile.wire import REQUESTS
 
 
-def import_journals(journals: Sequence[Path], runs: Path, run_id: str | None = None) -> Path:
-    """Seal one run out of journals: a spool, late data, or a collector's own of a run in progress.
+def import_files(files: Sequence[Path], runs: Path, run_id: str | None = None) -> Path:
+    """Seal one run out of its parts: a spool, late data, a journal in progress, or a run file.
 
     Raises:
         SealedAlreadyError: the run has a run file; what came late to it stays beside it.
         NoSuchRunError: the files do not tell which run they are of.
-        NotARunFileError: a file is no journal, or holds nothing of the run.
+        NotARunFileError: a file is neither journal nor run file, or holds nothing of the run.
         OSError: a file cannot be read or written.
     """
-    run_id = run_id or _run_of(journals)
-    target = runs / f"{run_id}.json"
-    if target.exists():
-        raise SealedAlreadyError(
-            f"{target} is there already: a run file is never rewritten. To seal it together with "
-            "this data, move it away first and import the run's journals in one command, or give "
-            "another --runs folder."
-        )
-    runs.mkdir(parents=True, exist_ok=True)
-    return seal_journal(journals, runs, run_id, SealReason.IMPORT)
+    with tempfile.TemporaryDirectory(prefix="spanbook-import-") as aside:
+        journals = [_as_journal(path, Path(aside)) for path in files]
+        run_id = run_id or _run_of(journals)
+        target = runs / f"{run_id}.json"
+        if target.exists():
+            raise SealedAlreadyError(
+                f"{target} is there already: a run file is never rewritten. To have all in one "
+                "file, name the run file and this data in one command, and another folder with "
+                "--runs."
+            )
+        runs.mkdir(parents=True, exist_ok=True)
+        return seal_journal(journals, runs, run_id, SealReason.IMPORT)
+
+
+def _as_journal(path: Path, aside: Path) -> Path:
+    """The file itself, or where it is a run file, its content as a journal."""
+    with path.open("rb") as stream:
+        if stream.read(1) != b"{":
+            return path
+    whole = load(path.read_bytes(), name=path.name)
+    journal = aside / f"{path.stem}{SUFFIX}"
+    with journal.open("wb") as out:
+        out.write(MAGIC)
+        for signal, section in SECTIONS.items():
+            for request, _ in requests(whole, section):
+                out.write(frame(signal, to_protobuf(signal, request)))
+    return journal
 
 
 def _run_of(journals: Sequence[Path]) -> str:

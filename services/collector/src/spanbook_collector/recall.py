@@ -3,10 +3,11 @@
 import logging
 from pathlib import Path
 
+from spanbook_runfile.errors import NotOtlpError
+from spanbook_runfile.fromjson import to_protobuf
 from spanbook_runfile.journal import Signal
 
 from spanbook_collector.errors import Invalid
-from spanbook_collector.otlpjson import to_protobuf
 from spanbook_collector.route import facts_of
 from spanbook_collector.tally import Tally
 
@@ -22,6 +23,6 @@ def tally_of(path: Path) -> Tally:
             content = path.read_bytes()
             for signal in Signal:  # a run file is TracesData, LogsData and MetricsData at once
                 tally.add(signal, facts_of(signal, to_protobuf(signal, content)))
-    except (OSError, Invalid) as error:
+    except (OSError, NotOtlpError, Invalid) as error:
         log.warning("%s: what it holds cannot be told (%s).", path, error)
     return tally

@@ -8,12 +8,13 @@ from collections.abc import Awaitable, Callable, Iterable
 import orjson
 from aiohttp import web
 from google.rpc.status_pb2 import Status
+from spanbook_runfile.errors import NotOtlpError
+from spanbook_runfile.fromjson import to_protobuf
 from spanbook_runfile.journal import Signal
 
 from spanbook_collector.budget import Budget
 from spanbook_collector.errors import Busy, Invalid, Refusal, TooLarge, UnsupportedMedia
 from spanbook_collector.ingest import Ingest, Outcome
-from spanbook_collector.otlpjson import to_protobuf
 from spanbook_collector.replies import response, response_json, status
 from spanbook_collector.settings import Settings
 
@@ -80,10 +81,13 @@ class Receiver:
             body.release()
 
     async def _convert(self, signal: Signal, payload: bytes) -> bytes:
-        if len(payload) <= _SMALL:
-            return to_protobuf(signal, payload)
-        async with self._converting:
-            return await asyncio.to_thread(to_protobuf, signal, payload)
+        try:
+            if len(payload) <= _SMALL:
+                return to_protobuf(signal, payload)
+            async with self._converting:
+                return await asyncio.to_thread(to_protobuf, signal, payload)
+        except NotOtlpError as error:
+            raise Invalid(str(error)) from error
 
 
 class Body:

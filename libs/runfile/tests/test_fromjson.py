@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto_json.collector.trace.v1 import trace_service as oracle
-from spanbook_collector.errors import Invalid
-from spanbook_collector.otlpjson import to_protobuf
 from spanbook_runfile import encode
+from spanbook_runfile.errors import NotOtlpError
+from spanbook_runfile.fromjson import to_protobuf
 from spanbook_runfile.journal import Signal
 
 VALUES = st.recursive(
@@ -92,7 +92,7 @@ def _by_the_oracle(request: ExportTraceServiceRequest) -> bytes:
 )
 def test_the_message_names_the_place(document, place) -> None:
     """What is wrong is told with the path to it."""
-    with pytest.raises(Invalid) as caught:
+    with pytest.raises(NotOtlpError) as caught:
         to_protobuf(Signal.LOGS, document.encode())
     assert place in str(caught.value)
 

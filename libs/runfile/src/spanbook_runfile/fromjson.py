@@ -1,4 +1,4 @@
-"""OTLP JSON in: checked against the protobuf descriptors, and made protobuf at the door.
+"""OTLP JSON in: checked against the protobuf descriptors, and made protobuf.
 
 Ids are hex, other bytes base64, 64-bit integers strings or numbers, enums integers (names too),
 unknown fields are ignored, as the OTLP specification wants it. The input is hostile until it is
@@ -13,10 +13,14 @@ from typing import Any
 
 import orjson
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
-from spanbook_runfile.journal import Signal
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
+    ExportMetricsServiceRequest,
+)
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from spanbook_collector.errors import Invalid
-from spanbook_collector.route import request_class
+from spanbook_runfile.errors import NotOtlpError
+from spanbook_runfile.journal import Signal
 
 MAX_DEPTH = 90  # messages in messages; protobuf's own parser stops at 100
 MAX_LENGTH = 1_500_000  # elements of one array: three bytes of JSON can make one
@@ -34,25 +38,32 @@ _RANGES = {
     _F.TYPE_UINT64: range(2**64),
     _F.TYPE_FIXED64: range(2**64),
 }
+_REQUESTS: dict[Signal, Any] = {
+    Signal.TRACES: ExportTraceServiceRequest,
+    Signal.LOGS: ExportLogsServiceRequest,
+    Signal.METRICS: ExportMetricsServiceRequest,
+}
 Read = Callable[[Any, int], Any]
 
 
 def to_protobuf(signal: Signal, body: bytes) -> bytes:
-    """An export request in OTLP JSON as serialized protobuf.
+    """An export request in OTLP JSON as serialized protobuf; nothing at all is the empty one.
 
     Raises:
-        Invalid: it is not JSON, or no such request.
+        NotOtlpError: it is not JSON, or no such request.
     """
-    request = request_class(signal)
+    if not body:
+        return b""
+    request = _REQUESTS[signal]
     try:
         whole = orjson.loads(body)
     except orjson.JSONDecodeError as error:
-        raise Invalid(f"The body is not JSON: {error}.") from error
+        raise NotOtlpError(f"The body is not JSON: {error}.") from error
     try:
         fields = _message(request.DESCRIPTOR, whole, 0)
         payload: bytes = request(**fields).SerializeToString()
     except _Wrong as wrong:
-        raise Invalid(f"The body is no {request.DESCRIPTOR.name}: {wrong}.") from wrong
+        raise NotOtlpError(f"The body is no {request.DESCRIPTOR.name}: {wrong}.") from wrong
     return payload
 
 
