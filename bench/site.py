@@ -7,6 +7,7 @@ histories for the next.
 """
 
 import argparse
+import json
 import os
 import resource
 import shutil
@@ -23,6 +24,7 @@ from spanbook_runfile.samples import golden, many
 from spanbook_runfile.samples.builder import SampleRun
 
 BUILDER = Path(sys.executable).with_name("spanbook-site")
+VIEWER = Path(sys.executable).with_name("spanbook-viewer")
 SIZES = (600, 800, 1000, 1200)  # of the demo's ci parameters: 12 tasks, 6 notebooks
 
 
@@ -124,8 +126,8 @@ def home(site: Path) -> None:
     print(f"| usable after, ms | {usable:.0f} |")
     for name, took in times.items():
         print(f"| {name}, ms | {took:.0f} |")
-    run = next(site.glob("runs/*/tasks/*/index.html")).parents[2] / "index.html"
-    print(f"| a run's page without figures, gzip kB | {_gzip(run) / 1000:.0f} |")
+    run = max(site.glob("runs/*/index.html"), key=lambda page: page.stat().st_size)
+    print(f"| the largest page of a run, without figures, gzip kB | {_gzip(run) / 1000:.0f} |")
 
 
 TIMED = """() => {
@@ -171,7 +173,55 @@ def built(folder: Path, count: int) -> Path:
     return outputs
 
 
-PARTS = ("demo", "small", "add", "home")
+CATEGORIES = ("performance", "accessibility", "best-practices")
+
+
+def lighthouse(outputs: Path) -> None:
+    """Lighthouse's scores of Runs, Run and Task run on a viewer: npm's ``lighthouse`` on the PATH."""
+    command = shutil.which("lighthouse")
+    if command is None:
+        print(
+            "Not measured: there is no `lighthouse` on the PATH (npm install --global lighthouse)."
+        )
+        return
+    newest = golden.ok("demo-0", sizes=SIZES).id
+    task = next((outputs / "site" / "runs" / newest / "tasks").iterdir()).name
+    pages = {
+        "Runs": "index.html",
+        "Run": f"runs/{newest}/index.html",
+        "Task run": f"runs/{newest}/tasks/{task}/index.html",
+    }
+    print(f"| Lighthouse | form | {' | '.join(CATEGORIES)} |\n| --- | --- | --- | --- | --- |")
+    viewer = subprocess.Popen(
+        [VIEWER, "--site", outputs / "site", "--runs", outputs / "runs", "--port", "0",
+         "--ready-file", outputs / "viewer.json"], stdout=sys.stderr,
+    )  # fmt: skip
+    try:
+        while not (outputs / "viewer.json").exists():
+            time.sleep(0.05)
+        url = json.loads((outputs / "viewer.json").read_text())["url"]
+        for name, address in pages.items():
+            for form in ("desktop", "mobile"):
+                scores = _scores(command, url + address, form)
+                print(f"| {name} | {form} | {' | '.join(scores)} |", flush=True)
+    finally:
+        viewer.terminate()
+        viewer.wait()
+
+
+def _scores(command: str, url: str, form: str) -> list[str]:
+    flags = "--headless=new --disable-gpu" + (" --no-sandbox" if os.geteuid() == 0 else "")
+    done = subprocess.run(
+        [command, url, "--quiet", "--output=json", f"--only-categories={','.join(CATEGORIES)}",
+         f"--chrome-flags={flags}", *(["--preset=desktop"] if form == "desktop" else [])],
+        env={**os.environ, "CHROME_PATH": shutil.which("chromium") or ""},
+        stdout=subprocess.PIPE, check=True,
+    )  # fmt: skip
+    found = json.loads(done.stdout)["categories"]
+    return [f"{found[category]['score'] * 100:.0f}" for category in CATEGORIES]
+
+
+PARTS = ("demo", "small", "add", "home", "lighthouse")
 
 
 def measure(part: str, folder: Path, share: int) -> None:
@@ -194,6 +244,12 @@ def measure(part: str, folder: Path, share: int) -> None:
         )
         for count in (10, 1000 // share, most):
             one_more(built(folder, count), count)
+    elif part == "lighthouse":
+        outputs = folder / "lighthouse"
+        written(outputs, demo(10))
+        written(outputs, many(300))
+        build(outputs)
+        lighthouse(outputs)
     else:
         print(f"| the home page of {most:,} runs | |\n| --- | --- |")
         home(built(folder, most) / "site")

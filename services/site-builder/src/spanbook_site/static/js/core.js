@@ -121,6 +121,7 @@ window.spanbook = window.spanbook || {};
     if (seconds < 60) return `${seconds.toFixed(1)} s`;
     const whole = Math.round(seconds);
     const [hours, minutes, rest] = [Math.floor(whole / 3600), Math.floor((whole % 3600) / 60), whole % 60];
+    if (hours && !minutes) return `${hours} h`;
     return hours ? `${hours} h ${minutes} min` : `${minutes} min ${rest} s`;
   };
 
