@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import socket
 import urllib.request
 
 import grpc
@@ -100,6 +101,47 @@ def test_paths_methods_and_types_that_are_not_otlp(collector) -> None:
             else:
                 assert json.loads(reply.read())["message"]
             assert expected != 405 or reply.headers["Allow"] == "POST"
+
+
+@pytest.mark.parametrize(
+    ("head", "body", "expected"),
+    [
+        ("POST /v1/traces HTTP/1.0\nContent-Type: application/x-protobuf", b"", 200),
+        ("POST /v1/traces?x=1 HTTP/1.1\nContent-Type: Application/JSON; charset=utf-8", b"{}", 200),
+        ("POST /v1/traces HTTP/1.1\nContent-Type: application/json", b"null", 400),
+        ("POST /v1/traces HTTP/1.1\nContent-Type: application/json", b"\xef\xbb\xbf{}", 400),
+        ("POST /v1/traces HTTP/1.1", b"x", 415),
+        ("POST /v1/traces HTTP/1.1\nContent-Type: application/protobuf", b"", 415),
+        ("POST /v1/traces/ HTTP/1.1\nContent-Type: application/json", b"{}", 404),
+        ("POST //v1/traces HTTP/1.1\nContent-Type: application/json", b"{}", 404),
+        ("HEAD /v1/traces HTTP/1.1", b"", 405),
+        ("OPTIONS /v1/traces HTTP/1.1\nOrigin: http://evil.example", b"", 405),
+        ("POST /v1/traces HTTP/1.1\nContent-Length: -1", b"", 400),
+        ("POST /v1/traces HTTP/1.1\nContent-Length: 0\nContent-Length: 5", b"", 400),
+        ("POST /v1/traces HTTP/1.1\nTransfer-Encoding: chunked\nX: y", b"zz\r\n", 400),
+        ("POST /v1/traces HTTP/1.1\nX: " + "y" * 200_000, b"", 400),
+        ("nothing of the kind", b"", 400),
+    ],
+)
+def test_odd_http_has_its_answer(odd_http, head, body, expected) -> None:
+    """Old versions, lies about lengths, other methods and types: each has the status it should."""
+    host, port = odd_http.http.removeprefix("http://").split(":")
+    lines = [*head.split("\n"), "Host: x", "Connection: close"]
+    if "Length" not in head and "Transfer" not in head:
+        lines.append(f"Content-Length: {len(body)}")
+    with socket.create_connection((host, int(port)), timeout=20) as client:
+        client.sendall("\r\n".join(lines).encode() + b"\r\n\r\n" + body)
+        answer = client.recv(4096)
+    assert int(answer.split(b" ", 2)[1]) == expected
+    assert b"Access-Control" not in answer
+
+
+@pytest.fixture(scope="module")
+def odd_http(module_collector):
+    """One collector for all of them; it is well in the end."""
+    yield module_collector
+    assert module_collector.health()["status"] == "ok"
+    assert "Traceback" not in module_collector.log
 
 
 def test_unknown_content_encodings_are_415(collector, otlp) -> None:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 from grpc import aio
 
 from spanbook_collector.budget import Budget
@@ -171,12 +172,23 @@ def _raise_file_limit() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
+def _told_in_a_line(record: logging.LogRecord) -> bool:
+    """What anybody can send that is no HTTP is worth a line of the log, not a traceback."""
+    error = record.exc_info[1] if record.exc_info else None
+    if isinstance(error, HttpProcessingError):
+        record.msg, record.exc_info = "Refused a request that is no HTTP: %.200s", None
+        record.args = (str(error).split("\n", 1)[0],)
+        record.levelno, record.levelname = logging.INFO, "INFO"
+    return log.isEnabledFor(record.levelno)
+
+
 async def serve(settings: Settings) -> None:
     """Run a collector until SIGTERM or SIGINT.
 
     Raises:
         CollectorError: it cannot start.
     """
+    logging.getLogger("aiohttp.server").addFilter(_told_in_a_line)
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
