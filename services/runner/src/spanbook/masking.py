@@ -22,7 +22,7 @@ _SECRET_NAME: Final = re.compile(
     rf"(?i)(^|[_.-])({_WORDS})([_.-]|\d|$)|token|secret|passw|credential|api_?key|private_?key"
 )
 _HARMLESS: Final = frozenset(
-    {"true", "false", "none", "null", "auto", "default", "basic", "bearer"}
+    {"true", "false", "none", "null", "auto", "default", "basic", "bearer", "token"}
 )
 _USERINFO: Final = re.compile(r"(?<=://)[^\s/@'\"<>]+(?=@)")
 
