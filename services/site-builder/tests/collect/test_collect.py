@@ -253,14 +253,14 @@ def test_an_older_artifact_comes_before_a_newer_one_of_the_same_run(
     from spanbook_runfile.samples import golden
 
     mine = golden.ok("mine").sealed()
-    run = orjson.loads(mine)
-    later = samples.sealed("ok")
-    forged = mine.replace(b"abc", b"abd")
-    assert run["spanbook"]["runId"] == run_id(forged)
-    github.artifacts = [artifact(7, forged), artifact(5, later), artifact(2, mine)]
-    report = gather()
+    forged = golden.ok("mine", start=golden.START + golden.DAY).sealed()
+    assert run_id(forged) == run_id(mine)
+    assert forged != mine
+    github.artifacts = [artifact(7, forged), artifact(2, mine), artifact(1, forged, fork=True)]
+    report = gather(forks=True)
     assert (tmp_path / "runs" / f"{run_id(mine)}.json").read_bytes() == mine
-    assert [name for name, _ in report.refused] in (["spanbook-run-7"], [])
+    assert [name for name, _ in report.refused] == ["spanbook-run-7", "spanbook-run-1"]
+    assert all("another file of run" in why for _, why in report.refused)
 
 
 def test_a_lost_run_file_is_fetched_again(

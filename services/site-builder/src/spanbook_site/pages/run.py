@@ -112,7 +112,7 @@ class RunPages:
             self.in_mlflow = mlflow.write_run(self.output, self.run, held, trimmed=self.trimmed)
         if found:
             self._keep(found)
-        self._write_page(short, rows, found)
+        self._write_page(short, rows)
         return short
 
     def _keep(self, found: Read) -> None:
@@ -199,7 +199,7 @@ class RunPages:
         self.output.write_json(part("trace.perfetto.json"), exports.perfetto(self.run))
         self.output.write_script(Urls.compare_data(self.run.id), exports.compare(self.run, short))
 
-    def _write_page(self, short: Summary, rows: Mapping[str, TaskRow], found: Read | None) -> None:
+    def _write_page(self, short: Summary, rows: Mapping[str, TaskRow]) -> None:
         run = self.run
         page = Urls.run(run.id)
         urls = Urls(page)
