@@ -1,13 +1,16 @@
 """A project that ``spanbook init`` made works as it is."""
 
 import os
+import secrets
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 from spanbook_runfile import read_run
-from support.stack import Stack
+from support.images import build_image
+from support.processes import free_ports
+from support.stack import Stack, program
 
 
 @pytest.mark.slow
@@ -15,10 +18,7 @@ def test_a_new_project_runs_and_tells_of_itself(tmp_path: Path) -> None:
     """`make ci` in a fresh project passes; its run file, its site and its job summary are there."""
     folder = tmp_path / "ice-cores"
     stack = Stack(folder / "pipeline-outputs", cwd=folder)
-    made = subprocess.run(
-        [str(Path(sys.executable).with_name("spanbook")), "init", str(folder)], check=False
-    )
-    assert made.returncode == 0
+    subprocess.run([program("spanbook"), "init", str(folder)], check=True)
     env = {key: value for key, value in stack.env.items() if key != "SPANBOOK_OUTPUTS"}
 
     def make(target: str) -> "subprocess.CompletedProcess[str]":
@@ -45,3 +45,45 @@ def test_a_new_project_runs_and_tells_of_itself(tmp_path: Path) -> None:
     told = make("summary")
     assert told.returncode == 0, told.stderr
     assert "ice_cores" in told.stdout
+
+
+@pytest.mark.docker
+@pytest.mark.slow
+def test_a_new_projects_containers_run_it(tmp_path: Path) -> None:
+    """The project's compose file runs its pipeline, here with images of this tree."""
+    folder = tmp_path / "ice-cores"
+    subprocess.run([program("spanbook"), "init", str(folder)], check=True)
+    for service in ("collector", "site-builder", "viewer", "runner"):
+        build_image(service)
+    owner = os.getuid() or 12345
+    settings = {
+        "SPANBOOK_IMAGES": "",
+        "SPANBOOK_VERSION": "test",
+        "SPANBOOK_VIEWER_PORT": free_ports(1)[0],
+        "SPANBOOK_UID": owner,
+        "SPANBOOK_GID": owner,
+        "COMPOSE_PROJECT_NAME": f"init-{secrets.token_hex(4)}",
+    }
+    (folder / ".env").write_text("".join(f"{key}={value}\n" for key, value in settings.items()))
+    env = {k: v for k, v in os.environ.items() if not k.startswith(("SPANBOOK_", "COMPOSE_"))}
+
+    def compose(*arguments: str) -> "subprocess.CompletedProcess[str]":
+        return subprocess.run(
+            ["docker", "compose", *arguments],
+            cwd=folder,
+            env=env,
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+
+    try:
+        done = compose("run", "--rm", "--build", "runner")
+        logs = compose("logs")
+    finally:
+        compose("down", "--remove-orphans", "--rmi", "local", "--volumes")
+    assert done.returncode == 0, done.stdout + done.stderr + logs.stdout
+    (file,) = (folder / "pipeline-outputs/runs").glob("*.json")
+    assert read_run(file).state == "success"
+    assert file.stat().st_uid == owner

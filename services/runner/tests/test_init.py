@@ -32,7 +32,7 @@ def test_nothing_of_the_template_is_left(made: Path) -> None:
     """Every file bears the project's name and version, none the template's."""
     texts = {path: path.read_text() for path in made.rglob("*") if path.is_file()}
     assert len(texts) > 15
-    assert not [path for path, text in texts.items() if re.search(r"my.project|\b0\.0\.0\b", text)]
+    assert not [path for path, text in texts.items() if re.search(r"my.project|0\.0\.0\.dev", text)]
     assert not [path for path in texts if "dot-" in str(path) or path.suffix == ".tmpl"]
     assert f"spanbook[local]=={version('spanbook')}" in (made / "requirements-dev.txt").read_text()
 
@@ -101,7 +101,8 @@ def test_its_settings_are_valid(made: Path) -> None:
     json.loads((made / ".vscode/tasks.json").read_text())
     compose = yaml.safe_load((made / "docker-compose.yml").read_text())
     assert set(compose["services"]) == {"outputs", "collector", "site-builder", "viewer", "runner"}
-    assert version("spanbook") in compose["services"]["viewer"]["image"]
+    assert compose["services"]["viewer"]["image"].endswith(f":-{version('spanbook')}}}")
+    assert compose["services"]["viewer"]["command"] == ["--host", "0.0.0.0"]
     assert "secrets." not in "".join(p.read_text() for p in made.rglob("*.yml"))
 
 

@@ -61,7 +61,7 @@ def project(name: str) -> Iterator[tuple[Path, str]]:
     """Each file of a new project: its path in the folder, and its text."""
     template = Path(str(resources.files("spanbook"))) / "template"
     identifier = name.lower().replace("-", "_")
-    words = {"my-project": name, "my_project": identifier, "0.0.0": version("spanbook")}
+    words = {"my-project": name, "my_project": identifier, "0.0.0.dev": version("spanbook")}
     for source in sorted(template.rglob("*")):
         if source.is_file() and "__pycache__" not in source.parts:
             text = source.read_text(encoding="utf-8")
