@@ -1,6 +1,7 @@
 """The seal: conforming OTLP JSON, the same bytes in whatever order things came, nothing twice."""
 
 import hashlib
+import os
 import random
 import stat
 import subprocess
@@ -343,6 +344,25 @@ def test_write_fails(tmp_path: Path) -> None:
     with pytest.raises(OSError, match=r"."):
         write_run_file(folder, RUN, b"content")
     assert [p.name for p in folder.iterdir()] == [f"{RUN}.json"]
+
+
+def test_large_files_are_synced_by_and_by(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No fsync has to write all of a large run file at once, which others would wait for."""
+    sizes: list[int] = []
+    fsync = os.fsync
+
+    def counted(handle: int) -> None:
+        sizes.append(os.fstat(handle).st_size)
+        fsync(handle)
+
+    monkeypatch.setattr(os, "fsync", counted)
+    path = tmp_path / "x.journal"
+    path.write_bytes(MAGIC + b"".join(frame(*one) for one in _records(*[3 << 20] * 24)))
+    sealed = seal_journal(path, tmp_path, RUN, SealReason.IDLE)
+    *_, last = (size for size in sizes if size > 1 << 20)
+    steps = [0, *(size for size in sizes if size > 1 << 20)]
+    assert last == sealed.stat().st_size
+    assert all(after - before < 40 << 20 for before, after in zip(steps, steps[1:], strict=False))
 
 
 MEASURE = """

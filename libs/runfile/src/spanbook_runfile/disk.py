@@ -4,7 +4,9 @@ import contextlib
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, cast
+
+_AT_ONCE = 32 << 20  # bytes that are written before they are synced
 
 
 def write_run_file(folder: Path, run_id: str, content: bytes) -> Path:
@@ -26,7 +28,7 @@ def write_aside(folder: Path, run_id: str, write: Callable[[BinaryIO], None]) ->
     aside = folder / f".{run_id}.{os.getpid()}.tmp"
     try:
         with aside.open("wb") as stream:
-            write(stream)
+            write(cast("BinaryIO", _Steady(stream)))
             stream.flush()
             os.fchmod(stream.fileno(), 0o444)
             os.fsync(stream.fileno())
@@ -37,6 +39,28 @@ def write_aside(folder: Path, run_id: str, write: Callable[[BinaryIO], None]) ->
         raise
     sync_folder(folder)
     return target
+
+
+class _Steady:
+    """Writes to a stream, and syncs it now and then.
+
+    Else one fsync at the end would write all of a large file at once, and those who sync small
+    ones on the same disk would wait for it.
+    """
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+        self._unsynced = 0
+
+    def write(self, content: bytes) -> int:
+        """Write all of it."""
+        self._stream.write(content)
+        self._unsynced += len(content)
+        if self._unsynced >= _AT_ONCE:
+            self._stream.flush()
+            os.fsync(self._stream.fileno())
+            self._unsynced = 0
+        return len(content)
 
 
 def sync_folder(folder: Path) -> None:
