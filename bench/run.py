@@ -17,6 +17,7 @@ HERE = Path(__file__).parent
 RESULTS = HERE / "RESULTS.md"
 SECTIONS = {
     "demo": "The demo pipeline, beside the ancestor",
+    "noop": "Tasks that do nothing, beside plain Ray and the peers",
     "ingest": "Durable ingest, beside its floor",
     "seal": "The seal, beside a JSON parser",
     "site": "Building and opening the site",

@@ -25,6 +25,7 @@ _STYLES: dict[str, str] = {
     Result.CANCELLATION: "magenta",
 }
 _MARKS: dict[str, str] = {"waiting": "·", "running": "▶", "retrying": "↻", **MARKS}
+WIDE = 70  # columns of a terminal that has room for each task's state and error
 _FIRST = ("running", "retrying", Result.FAILURE, Result.ERROR, Result.TIMEOUT)
 
 
@@ -66,7 +67,7 @@ class LiveView:
 
     def run_started(self, run_id: str, graph: Graph) -> None:
         """The run begins."""
-        self._title, self._note = f"{graph.name} {run_id}", ""
+        self._title, self._note = f"{graph.name} {run_id[:8]}", ""
         for node in graph.tasks:
             self._rows[node] = _Row(label(node))
 
@@ -116,27 +117,42 @@ class LiveView:
     def _draw(self) -> RenderableType:
         rows = list(self._rows.values())
         counts = Counter(row.state for row in rows)
-        told = "  ".join(f"{count} {state}" for state, count in counts.most_common())
-        head = Text(f"{self._title}  {time.monotonic() - self._begin:.0f} s  {told}", style="bold")
+        told = " · ".join(f"{count} {state}" for state, count in counts.most_common())
+        took = f"{time.monotonic() - self._begin:.0f} s"
+        head = _line(" · ".join(filter(None, (self._title, took, told))), "bold")
         room = max(5, self._console.height - 4)
         shown = rows
         if len(rows) > room:
             urgent = [row for row in rows if row.state in _FIRST]
             shown = (urgent + [row for row in rows if row.state not in _FIRST])[:room]
-        table = Table.grid(padding=(0, 1))
-        for row in shown:
-            style = _STYLES.get(row.state, "red")
-            table.add_row(
-                Text(_MARKS.get(row.state, "?"), style=style),
-                Text(row.name),
-                Text(str(row.state), style=style),
-                Text(f"attempt {row.attempt}" if row.attempt > 1 else "", style="yellow"),
-                Text(row.seconds, style="dim"),
-                Text(row.note[:120], style="dim", overflow="ellipsis", no_wrap=True),
-            )
-        parts: list[RenderableType] = [head, table]
+        parts: list[RenderableType] = [head, self._table(shown)]
         if len(shown) < len(rows):
-            parts.append(Text(f"… and {len(rows) - len(shown)} more", style="dim"))
+            parts.append(_line(f"… and {len(rows) - len(shown)} more", "dim"))
         if self._note:
-            parts.append(Text(self._note, style="dim"))
+            parts.append(_line(self._note, "dim"))
         return Group(*parts)
+
+    def _table(self, rows: list[_Row]) -> Table:
+        """A line a task, never two; on a narrow terminal the mark stands for the state."""
+        width = self._console.width
+        wide = width >= WIDE
+        table = Table.grid(padding=(0, 1))
+        table.add_column()
+        table.add_column(max_width=width // 2 if wide else max(10, width - 20))
+        for row in rows:
+            style = _STYLES.get(row.state, "red")
+            cells = [
+                _line(_MARKS.get(row.state, "?"), style),
+                _line(row.name),
+                *([_line(str(row.state), style)] if wide else []),
+                _line(f"try {row.attempt}" if row.attempt > 1 else "", "yellow"),
+                _line(row.seconds.rjust(7), "dim"),
+                *([_line(row.note[:200], "dim")] if wide else []),
+            ]
+            table.add_row(*cells)
+        return table
+
+
+def _line(text: str, style: str = "") -> Text:
+    """Text that stays on one line."""
+    return Text(text, style=style, overflow="ellipsis", no_wrap=True)

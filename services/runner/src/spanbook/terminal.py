@@ -3,12 +3,14 @@
 import sys
 import time
 from collections import Counter
+from functools import cache
 from typing import TextIO
 
 from spanbook_runfile.names import Result
 
 from spanbook.dag import Graph
 from spanbook.dispatch import Ended, Try
+from spanbook.masking import Masker
 from spanbook.nodes import Slot, TaskNode
 from spanbook.run import Finished
 from spanbook.state import State
@@ -87,9 +89,14 @@ def label(node: TaskNode) -> str:
         for key, value in node.arguments.items()
         if isinstance(value, bool | int | float | str) and not isinstance(value, Slot)
     ]
-    text = ", ".join(parts)
+    text = _masker().text(", ".join(parts))
     where = f"{node.group}/" if node.group else ""
     return f"{where}{node.title}" + (f" ({text[:40]})" if text else "")
+
+
+@cache
+def _masker() -> Masker:
+    return Masker.of_environ()
 
 
 def seconds(state: State) -> str:
