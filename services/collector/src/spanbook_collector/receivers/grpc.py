@@ -82,7 +82,7 @@ def _options(settings: Settings) -> list[tuple[str, int]]:
         ("grpc.so_reuseport", 0),  # a second collector on the port must fail, not share it
         ("grpc.max_receive_message_length", settings.max_message_bytes),
         ("grpc.max_allowed_incoming_connections", settings.max_connections),
-        ("grpc.max_concurrent_streams", 32),
+        ("grpc.max_concurrent_streams", 8),  # each may hold a message of the largest size
         ("grpc.server_handshake_timeout_ms", patience),  # one that says nothing
         ("grpc.keepalive_time_ms", 60_000),
         ("grpc.keepalive_timeout_ms", 20_000),
