@@ -12,10 +12,13 @@ import yaml
 from spanbook_runfile import names, parse_run
 from spanbook_runfile.samples import golden
 from spanbook_runfile.samples.builder import SampleRun
+from spanbook_site.build import Builder
+from spanbook_site.settings import Settings
 from support.github import REPOSITORY, FakeArtifact, FakeGitHub, zipped
 from support.pages import Pages
 from support.stack import ROOT, Stack
 
+PLAIN = Settings(mlflow_ui=False)
 WORKFLOWS = sorted((ROOT / ".github/workflows").glob("*.yml"))
 ACTION = ROOT / "action.yml"
 FILES = [*WORKFLOWS, ACTION]
@@ -190,20 +193,22 @@ def publish(github: FakeGitHub, machine: Path, engine: str = "local", **env: obj
 @pytest.mark.parametrize("engine", ["local", pytest.param("docker", marks=pytest.mark.docker)])
 def test_publish_site(github: FakeGitHub, tmp_path: Path, engine: str) -> None:
     """Artifacts in, site out; a hostile one is left out and told; what is gone from GitHub stays."""
-    first, later = run_of(1), run_of(100)
+    first, later, of_fork = run_of(1), run_of(100), run_of(2)
+    (tmp_path / "before/runs").mkdir(parents=True)
+    (tmp_path / "before/runs" / f"{first.id}.json").write_bytes(first.sealed())
+    before = Builder(tmp_path / "before/runs", tmp_path / "before/site", settings=PLAIN, jobs=1)
+    before.build()
+    github.served.site = tmp_path / "before/site"  # type: ignore[attr-defined]
     github.artifacts = [
-        FakeArtifact(2, "spanbook-run-2", zipped(evil__json=b"../../etc/passwd")),
-        artifact(run_of(2).sealed(), 4, fork=True),
-        artifact(first.sealed(), 1),
+        FakeArtifact(5, "spanbook-run-5", zipped(evil__json=b"../../etc/passwd")),
+        artifact(of_fork.sealed(), 4, fork=True),
+        artifact(later.sealed(), 3),
     ]
-    site = publish(github, tmp_path / "day-1", engine)
-    assert first.id in (site / "index.html").read_text()
-    assert not (site / "runs" / run_of(2).id).exists(), "forks are not switched on"
-    github.artifacts = [artifact(later.sealed(), 5)]
     site = publish(github, tmp_path / "day-100", engine)
     home = (site / "index.html").read_text()
     assert first.id in home
     assert later.id in home
+    assert of_fork.id not in home, "forks are not switched on"
     assert (site / "runs" / first.id / f"{first.id}.json").read_bytes() == first.sealed()
     assert (tmp_path / "day-100.github-output").read_text() == "history=pages\n"
     assert github.leaked == []

@@ -347,6 +347,14 @@ def test_a_bad_artifact_is_refused_alone(
     assert why in said
 
 
+def test_a_report_gives_no_commands(github: FakeGitHub, gather: Callable[..., Collected]) -> None:
+    """No name starts a line of the job's log, where ``::`` would be taken for a command."""
+    github.artifacts = [FakeArtifact(1, "spanbook-run-\n::add-mask::x", b"junk")]
+    told = list(gather().lines())
+    assert len(told) == 2
+    assert not any("\n" in line or line.startswith("::") for line in told)
+
+
 def test_a_false_claim_is_labelled(
     github: FakeGitHub, gather: Callable[..., Collected], tmp_path: Path
 ) -> None:

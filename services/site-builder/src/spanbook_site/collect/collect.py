@@ -13,6 +13,7 @@ from spanbook_runfile import trim
 from spanbook_runfile.merge import write_run_file
 from spanbook_runfile.model import Run
 
+from spanbook_site import formats
 from spanbook_site.collect.errors import ExpiredError, RateLimitedError, RefusedArtifactError
 from spanbook_site.collect.github import Artifact, GitHub
 from spanbook_site.collect.unpack import is_run_file, run_files, sealed_run
@@ -20,6 +21,7 @@ from spanbook_site.errors import SiteError
 from spanbook_site.origins import Ledger, Origin
 
 PARALLEL = 4
+MOST_TOLD = 300  # characters of an untrusted text in a report
 MOST_BYTES = 256 << 20  # of one artifact, zipped and unpacked alike
 
 
@@ -44,11 +46,13 @@ class Collected:
         if self.forks:
             yield f"{self.forks} artifacts of forks left out (--forks takes them)"
         if self.expired:
-            yield f"{len(self.expired)} artifacts expired on GitHub: {', '.join(self.expired[:10])}"
+            named = formats.text(", ".join(self.expired[:10]), MOST_TOLD)
+            yield f"{len(self.expired)} artifacts expired on GitHub: {named}"
+        # a line of a job's log that starts with "::" would be a command to it
         for name, why in self.refused:
-            yield f"refused {name}: {why}"
+            yield f"refused {formats.text(name, MOST_TOLD)}: {formats.text(why, MOST_TOLD)}"
         for run_id, why in self.conflicts:
-            yield f"labelled {run_id}: {why}"
+            yield f"labelled {run_id}: {formats.text(why, MOST_TOLD)}"
 
 
 def collect(
@@ -82,7 +86,7 @@ def collect(
             collection.take(artifact, outcome)
             if not zips:
                 collection.zip_of(artifact).unlink(missing_ok=True)
-            progress(f"{number}/{len(wanted)} {artifact.name}")
+            progress(f"{number}/{len(wanted)} {formats.text(artifact.name, MOST_TOLD)}")
         collection.ledger.forget_all_but({artifact.id for artifact in listed})
         collection.ledger.save()
     return collection.report
