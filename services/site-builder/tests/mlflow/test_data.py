@@ -31,7 +31,7 @@ def test_a_task_is_an_experiment_and_a_task_run_its_run() -> None:
     parent, *children = records_of(run, {})
     assert parent.id == run.id
     assert parent.experiment == mlflow.ALL
-    assert [child.id for child in children] == [f"{run.id}{task.id}" for task in run.tasks]
+    assert [child.id for child in children] == [f"{run.id}{task.final.id}" for task in run.tasks if task.final]
     assert {child.tags["mlflow.parentRunId"] for child in children} == {run.id}
     experiments = {mlflow.experiment_id(run.pipeline, task.name) for task in run.tasks}
     assert {child.experiment for child in children} == experiments
@@ -40,7 +40,7 @@ def test_a_task_is_an_experiment_and_a_task_run_its_run() -> None:
 def test_skipped_tasks_have_no_run() -> None:
     """A task that was never tried has no attempt that counts, so it is no MLflow run."""
     run = parse_run(sealed("failed"))
-    tried = [task.id for task in run.tasks if task.final]
+    tried = [task.final.id for task in run.tasks if task.final]
     assert len(tried) < len(run.tasks)
     assert [record.id[32:] for record in records("failed")[1:]] == tried
 
@@ -243,7 +243,7 @@ def test_runs_within_a_task_run_are_nested(tmp_path: Path) -> None:
     held = {task.id: {f"{child.folder}/a.txt": "runs/x/a.txt"}}
     found = {record.id: record for record in records_of(changed, held)}
     outer, nested = found[f"{run.id}{child.id}"], found[f"{run.id}{inner.id}"]
-    assert outer.tags["mlflow.parentRunId"] == f"{run.id}{task.id}"
+    assert outer.tags["mlflow.parentRunId"] == f"{run.id}{task.final.id}"
     assert nested.tags["mlflow.parentRunId"] == outer.id
     assert (outer.name, outer.status, outer.user, outer.experiment_name) == (
         "fold/1",
@@ -251,7 +251,7 @@ def test_runs_within_a_task_run_are_nested(tmp_path: Path) -> None:
         "ada",
         "Sweep",
     )
-    assert nested.experiment == found[f"{run.id}{task.id}"].experiment
+    assert nested.experiment == found[f"{run.id}{task.final.id}"].experiment
     assert outer.params == {"depth": "3"}
     assert outer.histories["loss"] == [(0, 1, 0.5)]
     assert outer.inputs["dataset_inputs"][0]["dataset"]["name"] == "digits"

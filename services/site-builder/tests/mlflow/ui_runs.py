@@ -72,6 +72,7 @@ def _child(number: int) -> Record:
         user="ada",
         start=start,
         end=start + 500,
+        page=f"runs/{PIPELINE}/tasks/{number + 1:016x}/index.html",
         params={"lr": f"{lr:.1f}", "n": str(size)},
         tags=tags,
         histories={

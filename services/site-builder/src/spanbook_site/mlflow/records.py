@@ -57,6 +57,7 @@ class Record:
     histories: Mapping[str, list[Point]] = field(default_factory=dict)
     artifacts: tuple[tuple[str, int, str], ...] = ()  # path, bytes, address in the site
     lifecycle: str = "active"
+    page: str = ""  # our own page of it
     inputs: Row = field(default_factory=dict)  # datasets, in MLflow's form
     models: tuple[Row, ...] = ()  # logged models, in MLflow's form, each with its ``folder``
 
@@ -81,6 +82,8 @@ class Record:
         }
         if self.lifecycle != "active":
             row["lifecycle"] = self.lifecycle
+        if self.page:
+            row["page"] = self.page
         if self.inputs:
             row["inputs"] = self.inputs
         if self.models:
@@ -130,7 +133,7 @@ def _task_record(run: Run, task: Task, final: Attempt, files: Mapping[str, str])
     if len(task.attempts) > 1:
         own["spanbook.attempts"] = str(len(task.attempts))
     named = run.pipeline if run.id.startswith(ALONE) else f"{run.pipeline}/{task.name}"
-    own_id, experiment = run_id(run.id, task.id), experiment_id(run.pipeline, task.name)
+    own_id, experiment = run_id(run.id, final.id), experiment_id(run.pipeline, task.name)
     return Record(
         id=own_id,
         experiment=experiment,
@@ -144,6 +147,7 @@ def _task_record(run: Run, task: Task, final: Attempt, files: Mapping[str, str])
         tags=own,
         histories={**_usage(final.usage), **_histories(final, start)},
         artifacts=_artifacts(final, files),
+        page=page,
         inputs=_inputs(final),
         models=tuple(_models(final, own_id, experiment)),
     )
@@ -153,11 +157,9 @@ def _child_record(
     run: Run, task: Task, owner: Record, child: Child, files: Mapping[str, str]
 ) -> Record:
     """A run within an attempt, such as a nested MLflow run."""
-    final = task.final
-    above = owner.id if final and child.parent == final.id else run_id(run.id, child.parent)
     page = task_run_page(run.id, task.id)
     tags = _tags(run, child.tags, _source(run, task), page, name=_cut(child.name, MAX_KEY))
-    tags["mlflow.parentRunId"] = above
+    tags["mlflow.parentRunId"] = run_id(run.id, child.parent)
     experiment, named = owner.experiment, owner.experiment_name
     if child.experiment:
         experiment, named = experiment_id(child.experiment, child.experiment), child.experiment
@@ -180,6 +182,7 @@ def _child_record(
         histories=_histories(child, start),
         artifacts=_artifacts(child, own),
         lifecycle="deleted" if child.deleted else "active",
+        page=page,
         inputs=_inputs(child),
         models=tuple(_models(child, own_id, experiment)),
     )

@@ -57,10 +57,10 @@ class MlflowUrls:
         """A pipeline run's page."""
         return f"{self._index}#/experiments/{ALL}/runs/{run_id(run)}"
 
-    def task_run(self, pipeline: str, task: str, run: str, task_id: str) -> str:
-        """A task run's page."""
+    def task_run(self, pipeline: str, task: str, run: str, attempt: str) -> str:
+        """The page of a task run: of the attempt that counted, or of a run within it."""
         experiment = experiment_id(pipeline, task)
-        return f"{self._index}#/experiments/{experiment}/runs/{run_id(run, task_id)}"
+        return f"{self._index}#/experiments/{experiment}/runs/{run_id(run, attempt)}"
 
     def compare(self, experiments: Iterable[str], runs: Iterable[str]) -> str:
         """The comparison of some MLflow runs of some experiments."""

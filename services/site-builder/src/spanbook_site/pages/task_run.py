@@ -8,6 +8,7 @@ from spanbook_runfile import Attempt, Metric, Task
 from spanbook_site import formats, summary
 from spanbook_site.draw import lines
 from spanbook_site.files import SiteFile
+from spanbook_site.mlflow.urls import MlflowUrls
 from spanbook_site.summary import Summary
 from spanbook_site.urls import Urls
 
@@ -75,6 +76,8 @@ def write_task_page(
             files=files,
             attempts=[_attempt(pages, task, a) for a in task.attempts[-50:]],
             history=Urls.task_history(task.name),
+            children=final.children if final else (),
+            tracker=MlflowUrls(address),
         ),
     )
 

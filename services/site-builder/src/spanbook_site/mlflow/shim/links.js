@@ -2,13 +2,14 @@
 "use strict";
 
 (function (shim) {
-  const RUN = /\/runs\/([0-9a-f]{32})([0-9a-f]{16})?(?:[/?]|$)/;
+  const RUN = /\/runs\/(([0-9a-f]{32})(?:[0-9a-f]{16})?)(?:[/?]|$)/;
   const EXPERIMENT = /\/experiments\/(\d+)(?:[/?]|$)/;
 
   /** The site's page for an address of the UI, and what the link says. */
   async function target(hash) {
-    const [, run, task] = RUN.exec(hash) ?? [];
-    if (run && task) return [`../runs/${run}/tasks/${task}/index.html`, "This run in the pipeline monitor"];
+    const [, id48, run] = RUN.exec(hash) ?? [];
+    const row = run && (await shim.data.rowsOf(run)).find((candidate) => candidate.id === id48);
+    if (row?.page) return [`../${row.page}`, "This run in the pipeline monitor"];
     if (run) return [`../runs/${run}/index.html`, "This run in the pipeline monitor"];
     const [, id] = EXPERIMENT.exec(hash) ?? [];
     const entry = id && (await shim.data.experiments()).find((candidate) => candidate.id === id);
