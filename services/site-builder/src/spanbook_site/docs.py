@@ -129,6 +129,8 @@ class _Page:
         self.repository = templates.settings.repository.rstrip("/")
         self.broken: list[str] = []
         self._markdown = MarkdownIt("js-default", {"highlight": _highlighted})
+        self._markdown.add_render_rule("table_open", _scrolling)
+        self._markdown.add_render_rule("table_close", lambda *_: "</table></div>\n")
         self._tokens = self._markdown.parse(text)
         self._anchors: dict[str, int] = {}
 
@@ -203,13 +205,18 @@ def _plain(inline: Token) -> str:
     return "".join(child.content for child in inline.children or () if child.content)
 
 
+def _scrolling(*_: object) -> str:
+    """A wide table scrolls by itself, also by keyboard."""
+    return '<div class="scroll" tabindex="0" role="group" aria-label="Table"><table>\n'
+
+
 def _highlighted(code: str, language: str, _: str) -> str:
     """Code in colours, at build time: no script is needed."""
     try:
         lexer = get_lexer_by_name(language or "text", stripnl=False)
     except ClassNotFound:
         lexer = get_lexer_by_name("text", stripnl=False)
-    return f'<pre class="code"><code>{highlight(code, lexer, _FORMATTER)}</code></pre>'
+    return f'<pre class="code" tabindex="0"><code>{highlight(code, lexer, _FORMATTER)}</code></pre>'
 
 
 Group = Callable[[str, str, Output, Callable[[Output], Any]], None]
