@@ -40,8 +40,9 @@ class Collected:
     def lines(self) -> Iterator[str]:
         """The report, a line each."""
         yield (
-            f"{self.new} new run files from {self.downloaded} downloads, "
-            f"{self.known} artifacts known from before"
+            f"{formats.plural(self.new, 'new run file')} from "
+            f"{formats.plural(self.downloaded, 'download')}, "
+            f"{formats.plural(self.known, 'artifact')} known from before"
         )
         if self.forks:
             yield f"{self.forks} artifacts of forks left out (--forks takes them)"

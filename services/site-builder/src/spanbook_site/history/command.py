@@ -10,6 +10,7 @@ from spanbook_site import settings
 from spanbook_site.collect import command as collect
 from spanbook_site.collect.collect import MOST_BYTES
 from spanbook_site.errors import SiteError
+from spanbook_site.formats import plural
 from spanbook_site.history.baseline import baseline, site_of
 from spanbook_site.history.branch import pack, unpack
 from spanbook_site.history.published import restore
@@ -95,7 +96,8 @@ def run(arguments: argparse.Namespace) -> int:
         SiteError: it failed.
     """
     if arguments.command == "keep":
-        print(f"{pack(arguments.runs, arguments.branch)} run files added to the data branch")
+        added = pack(arguments.runs, arguments.branch)
+        print(f"{plural(added, 'run file')} added to the data branch")
         return 0
     chosen = settings.load(settings.find(arguments.settings))
     if arguments.command == "restore":

@@ -9,6 +9,7 @@ from spanbook_runfile.merge import write_run_file
 
 from spanbook_site.collect.collect import is_held
 from spanbook_site.collect.errors import RefusedArtifactError
+from spanbook_site.formats import plural
 from spanbook_site.output import replace_file
 
 
@@ -23,7 +24,7 @@ class Restored:
 
     def lines(self) -> Iterator[str]:
         """The report, a line each."""
-        yield f"{self.came} earlier runs from {self.source}, {self.known} were here"
+        yield f"{plural(self.came, 'earlier run')} from {self.source}, {self.known} here already"
         for run_id, why in self.lost:
             yield f"lost {run_id}: {why}"
 
