@@ -1,10 +1,14 @@
 """MLflow's REST API by plain requests: what is acknowledged stays, what is wrong is refused."""
 
 import json
+import random
+import re
 from concurrent.futures import ThreadPoolExecutor
+from urllib.parse import urlencode
 
 import pytest
 from mlflow_rest import Api, Attempt
+from spanbook_collector.receivers.mlflow import table
 
 MIB = 1 << 20
 LOG_PARAM = "/api/2.0/mlflow/runs/log-parameter"
@@ -241,3 +245,41 @@ def test_a_quiet_run_outside_a_pipeline_waits_by_its_own_limit(collector, until)
     api.post("runs/log-parameter", run_id=run_id, key="k", value="v")
     sealed = running.sealed(run_id[:32])
     assert sealed["spanbook"]["reason"] == "idle"
+
+
+ODD = [
+    None, True, 7, -1, 1 << 70, 1.5, "", "x", "0", [], [1], ["a"], {}, {"key": "a"}, [{"key": "k", "value": "v"}],
+    [{"key": "m", "value": 1, "timestamp": 1}], {"trace_info": {"trace_id": "tr-1"}}, [None], "a" * 300, "\ud800",
+    "é\0", [{"dataset": {"name": "d", "digest": "e"}, "tags": [{"key": "a"}]}],
+    '{"flavors": 1, "artifact_path": 1, "utc_time_created": 1, "run_id": 1}',
+]  # fmt: skip
+FIELDS = (
+    "key value timestamp step metrics params tags experiment_id experiment_ids filter order_by max_results page_token "
+    "name new_name experiment_name status end_time start_time run_name user_id path metric_key datasets models model_id "
+    "source_run_id model_json trace locations timestamp_ms request_metadata view_type run_view_type"
+).split()
+
+
+def test_whatever_comes_is_answered_in_form(module_collector) -> None:
+    """No body, however odd, is answered by anything but MLflow's JSON, and none by a fault of ours."""
+    attempt = Attempt(module_collector).begin()
+    api, rng = Api(attempt.uri), random.Random(3)
+    model = f"m-{attempt.id}00000000"
+    for route in table.ROUTES:
+        if not route.path.startswith("/api/"):
+            continue
+        for _ in range(8):
+            path = re.sub(
+                r"\{[^}]*\}", lambda _: rng.choice(["x", "tr-1", model, "a%2Fb"]), route.path
+            )
+            body = {name: rng.choice(ODD) for name in rng.sample(FIELDS, rng.randint(0, 8))}
+            body["run_id"] = rng.choice([attempt.id, *ODD])
+            method = "POST" if route.method == "*" else route.method
+            if method == "GET":
+                texts = {k: v if isinstance(v, str) else json.dumps(v) for k, v in body.items()}
+                path += f"?{urlencode(texts, errors='replace')}"
+            status, answer = api(method, path, None if method == "GET" else body)
+            told = f"{method} {path} {body}: {status} {answer}"
+            assert status in (200, 400, 403, 404, 501), told
+            assert status == 200 or set(answer) == {"error_code", "message"}, told
+    assert module_collector.health()["status"] == "ok"

@@ -22,6 +22,7 @@ URI: Final = "MLFLOW_TRACKING_URI"
 OWN_URI: Final = "SPANBOOK_MLFLOW_URI"  # where the collector answers MLflow; "off" for nowhere
 _GRPC_PORT, _HTTP_PORT = 4317, 4318
 _USUAL: Final = {  # unless the user has said otherwise
+    "GIT_PYTHON_REFRESH": "quiet",  # no git on the machine is no news
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_ENABLE_OTLP_EXPORTER": "false",  # traces go with their run, not to a trace of their own
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # the address is no page

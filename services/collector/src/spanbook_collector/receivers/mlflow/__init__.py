@@ -29,6 +29,7 @@ _CODES = {
     TooLarge: "BAD_REQUEST",
     UnsupportedMedia: "BAD_REQUEST",
 }
+_FAULT = "INTERNAL_ERROR"
 _HOME = "/mlflow/{home:[0-9a-f]{48}}"
 _keepers: set[asyncio.Task[None]] = set()
 
@@ -71,6 +72,12 @@ class Receiver:
             except OSError as error:
                 log.exception("A request of MLflow's failed.")
                 told = MlflowError(f"The disk refused: {error}", "TEMPORARILY_UNAVAILABLE")
+                return web.json_response(told.as_json(), status=told.status)
+            except web.HTTPException:
+                raise
+            except Exception:
+                log.exception("A request of MLflow's was not answered.")
+                told = MlflowError("This is a fault of the collector's; its log has it.", _FAULT)
                 return web.json_response(told.as_json(), status=told.status)
             return answer if isinstance(answer, web.StreamResponse) else web.json_response(answer)
 

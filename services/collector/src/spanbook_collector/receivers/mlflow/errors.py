@@ -11,6 +11,7 @@ _STATUS: Final = {
     "RESOURCE_DOES_NOT_EXIST": 404,
     "ENDPOINT_NOT_FOUND": 404,
     "NOT_IMPLEMENTED": 501,
+    "INTERNAL_ERROR": 500,
     "TEMPORARILY_UNAVAILABLE": 503,
 }
 _MOST: Final = 2_000  # characters of a message: it may quote what was sent

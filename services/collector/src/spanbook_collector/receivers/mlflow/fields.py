@@ -68,9 +68,17 @@ def text(body: Mapping[str, Any], key: str, default: str | None = None) -> str:
         if default is None:
             raise lacking(key)
         return default
-    if not isinstance(value, str):
+    if not _is_text(value):
         raise invalid(key, value, "it must be a string")
-    return value
+    return str(value)
+
+
+def _is_text(value: object) -> bool:
+    """Whether it is text that can be written: half a surrogate pair cannot."""
+    try:
+        return isinstance(value, str) and value.encode() is not None
+    except UnicodeEncodeError:
+        return False
 
 
 def whole(body: Mapping[str, Any], key: str, default: int | None = None) -> int:
@@ -123,7 +131,7 @@ def texts(body: Mapping[str, Any], key: str) -> list[str]:
     """
     value = body.get(key, [])
     value = [value] if isinstance(value, str) else value
-    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+    if not isinstance(value, list) or not all(map(_is_text, value)):
         raise invalid(key, value, "it must be a list of strings")
     return value
 

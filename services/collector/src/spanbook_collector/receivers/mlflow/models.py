@@ -124,7 +124,8 @@ async def get(call: Call) -> Json:
 
 async def finalize(call: Call) -> Json:
     """``PATCH logged-models/MODEL``: its status."""
-    status = _STATUSES.get(call.body.get("status", ""))
+    given = call.body.get("status", "")
+    status = _STATUSES.get(given) if isinstance(given, str | int) else None
     if status is None:
         raise fields.invalid("status", call.body.get("status"), "it is no status of a logged model")
     await _change(call, {"status": status})
@@ -200,6 +201,8 @@ async def log_model(call: Call) -> Json:
     lacking = {"artifact_path", "flavors", "utc_time_created", "run_id"} - model.keys()
     if lacking:
         raise MlflowError(f"Model json is missing mandatory fields: {sorted(lacking)}.")
+    if not isinstance(model["flavors"], dict):
+        raise fields.invalid("model_json.flavors", model["flavors"], "it must be an object")
     kept = {
         key: model[key]
         for key in ("run_id", "artifact_path", "utc_time_created", "flavors", "model_uuid")
