@@ -133,14 +133,14 @@ class GitHub:
             page = self._page(url)
             yield page
             items += len(page.items)
-            if page.following:
-                url = urljoin(url, page.following)
-                if not http.same_host(url, self.api):
-                    raise GitHubError(f"GitHub's next page is on another host: {url}.")
-            elif page.linked or not page.items or items >= (page.total or PAGE * (number - 1)):
+            following = urljoin(url, page.following) if page.following else ""
+            if not following and (
+                page.linked or not page.items or items >= (page.total or PAGE * (number - 1))
+            ):
                 return
-            else:
-                url = f"{first}&page={number}"
+            # the token goes to the API's own host only, whatever the header says
+            own = http.same_host(following, self.api)
+            url = following if own else f"{first}&page={number}"
         raise GitHubError(f"GitHub lists more than {MOST_PAGES * PAGE:,} artifacts.")
 
     def _page(self, url: str) -> Page:
