@@ -253,11 +253,42 @@ ODD = [
     "é\0", [{"dataset": {"name": "d", "digest": "e"}, "tags": [{"key": "a"}]}],
     '{"flavors": 1, "artifact_path": 1, "utc_time_created": 1, "run_id": 1}',
 ]  # fmt: skip
-FIELDS = (
-    "key value timestamp step metrics params tags experiment_id experiment_ids filter order_by max_results page_token "
-    "name new_name experiment_name status end_time start_time run_name user_id path metric_key datasets models model_id "
-    "source_run_id model_json trace locations timestamp_ms request_metadata view_type run_view_type"
-).split()
+FIELDS = [
+    "key",
+    "value",
+    "timestamp",
+    "step",
+    "metrics",
+    "params",
+    "tags",
+    "experiment_id",
+    "experiment_ids",
+    "filter",
+    "order_by",
+    "max_results",
+    "page_token",
+    "name",
+    "new_name",
+    "experiment_name",
+    "status",
+    "end_time",
+    "start_time",
+    "run_name",
+    "user_id",
+    "path",
+    "metric_key",
+    "datasets",
+    "models",
+    "model_id",
+    "source_run_id",
+    "model_json",
+    "trace",
+    "locations",
+    "timestamp_ms",
+    "request_metadata",
+    "view_type",
+    "run_view_type",
+]
 
 
 def test_whatever_comes_is_answered_in_form(module_collector) -> None:
