@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 URI: Final = "MLFLOW_TRACKING_URI"
 OWN_URI: Final = "SPANBOOK_MLFLOW_URI"  # where the collector answers MLflow; "off" for nowhere
 _GRPC_PORT, _HTTP_PORT = 4317, 4318
-_USUAL: Final = {  # unless the user has said otherwise
+USUAL: Final = {  # unless the user has said otherwise
     "GIT_PYTHON_REFRESH": "quiet",  # no git on the machine is no news
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_ENABLE_OTLP_EXPORTER": "false",  # traces go with their run, not to a trace of their own
@@ -108,7 +108,7 @@ def mlflow_client(
     if not given:
         yield
         return
-    usual = {key: value for key, value in _USUAL.items() if key not in os.environ}
+    usual = {key: value for key, value in USUAL.items() if key not in os.environ}
     added = {**usual, **_through(given, masker)}
     os.environ.update(added)
     try:

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from spanbook.scratch import Scratch
+from spanbook.tracking import USUAL
 
 HOST_VARIABLE: Final = "SPANBOOK_KERNEL_HOST"  # the socket of this machine's host, if there is one
 
@@ -96,7 +97,11 @@ class KernelHost:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
-                env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+                env={
+                    **USUAL,  # for an MLflow that is imported here
+                    **os.environ,
+                    "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+                },
             )
             os.close(owner)
 
