@@ -22,7 +22,7 @@ from spanbook_collector.tally import Tally
 
 log = logging.getLogger(__name__)
 _REMEMBERED_RUNS = 64  # sealed ones whose tallies are kept, to know a retry from late data
-_RETRY_FIRST, _RETRY_MOST = 5.0, 300.0  # seconds between tries to seal
+_RETRY_FIRST, _RETRY_MOST = 1.0, 300.0  # seconds between tries to seal
 
 
 @dataclass(slots=True)
