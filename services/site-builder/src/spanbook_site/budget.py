@@ -4,7 +4,10 @@ from collections.abc import Iterable
 
 from spanbook_site.record import Record
 
-LISTED = 12_000  # bytes that one run takes in lists, shards, feeds and tables, at most on average
+LISTED, LISTED_TASK = (
+    8_000,
+    3_000,
+)  # bytes that a run, and each of its tasks, takes in lists and tables
 
 
 def trimmed(records: Iterable[Record], budget: int, base: int) -> dict[str, bool]:
@@ -14,7 +17,7 @@ def trimmed(records: Iterable[Record], budget: int, base: int) -> dict[str, bool
     left of a run that is trimmed counts too.
     """
     newest = sorted(records, key=lambda r: (r.start, r.key), reverse=True)
-    left = budget - base - sum(r.lean + LISTED for r in newest)
+    left = budget - base - sum(r.lean + _listed(r) for r in newest)
     out = {}
     for record in newest:
         left -= record.size - record.lean
@@ -24,7 +27,11 @@ def trimmed(records: Iterable[Record], budget: int, base: int) -> dict[str, bool
 
 def bytes_of(records: Iterable[Record], base: int) -> int:
     """What the site takes, about."""
-    return base + sum((r.lean if r.trimmed else r.size) + LISTED for r in records)
+    return base + sum((r.lean if r.trimmed else r.size) + _listed(r) for r in records)
 
 
-__all__ = ["LISTED", "bytes_of", "trimmed"]
+def _listed(record: Record) -> int:
+    return LISTED + LISTED_TASK * len(record.tasks)
+
+
+__all__ = ["bytes_of", "trimmed"]
