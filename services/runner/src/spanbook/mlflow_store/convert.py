@@ -3,6 +3,7 @@
 The same content gives the same bytes before the seal, so that the same store gives the same files.
 """
 
+import functools
 import hashlib
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -137,7 +138,7 @@ class _Writer:
     def _resource(self, root: StoredRun, tags: Mapping[str, str]) -> dict[str, object]:
         return {
             names.SERVICE_NAME: "spanbook",
-            names.SERVICE_VERSION: version("spanbook"),
+            names.SERVICE_VERSION: _version(),
             names.PIPELINE_NAME: self.pipeline,
             names.PIPELINE_RUN_ID: self.family.id,
             names.TRIGGER: "manual",
@@ -330,6 +331,11 @@ def parameter(text: str) -> bool | int | float | str | None:
         if repr(value) == text and text not in ("nan", "inf", "-inf"):
             return value
     return text
+
+
+@functools.cache
+def _version() -> str:
+    return version("spanbook")
 
 
 def _parts(points: Sequence[Point]) -> Iterator[Sequence[Point]]:
