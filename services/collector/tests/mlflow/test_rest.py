@@ -314,3 +314,21 @@ def test_whatever_comes_is_answered_in_form(module_collector) -> None:
             assert status in (200, 400, 403, 404, 501), told
             assert status == 200 or set(answer) == {"error_code", "message"}, told
     assert module_collector.health()["status"] == "ok"
+
+
+def test_a_run_of_its_own_outlives_its_collector(collector) -> None:
+    """Killed between a script's end and the seal, a collector's successor seals the run, once its children ended."""
+    running = collector("--mlflow-linger=0.5")
+    api = Api(running.http)
+    run_id = api.post("runs/create", experiment_id="0", run_name="k")["run"]["info"]["run_id"]
+    tags = [{"key": "mlflow.parentRunId", "value": run_id}]
+    child = api.post("runs/create", experiment_id="0", tags=tags)["run"]["info"]["run_id"]
+    api.post("runs/update", run_id=run_id, status="FINISHED")
+    running.kill()
+    running = collector("--mlflow-linger=0.5", outputs=running.outputs)
+    api = Api(running.http)
+    api.post("runs/log-parameter", run_id=child, key="a", value="b")
+    assert not running.run_file(run_id[:32]).exists()
+    api.post("runs/update", run_id=child, status="FAILED")
+    assert running.sealed(run_id[:32])["spanbook"]["reason"] == "complete"
+    assert api.get(f"runs/get?run_id={child}")["run"]["info"]["status"] == "FAILED"

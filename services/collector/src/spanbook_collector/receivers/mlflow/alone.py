@@ -109,6 +109,7 @@ class Keeper:
         self._tracking = tracking
         self._linger = tracking.settings.mlflow_linger
         self._told: set[str] = set()
+        self._looked: dict[str, int] = {}  # bytes of the journals of runs that had not ended
 
     async def run(self) -> None:
         """Look again and again; one run's fault is not another's."""
@@ -123,10 +124,16 @@ class Keeper:
             return
         if time.monotonic() - found.last < self._linger:
             return
+        if self._looked.get(found.id) == found.journal.length:
+            return
         try:
             book = await self._tracking.book(found.id)
             if book is not None and (end := _ended(book)):
                 await self._finish(book, *end)
+            elif len(self._looked) > 10_000:
+                self._looked.clear()
+            else:
+                self._looked[found.id] = found.journal.length
         except (Refusal, MlflowError, OSError) as error:
             if found.id not in self._told:
                 self._told.add(found.id)

@@ -1,5 +1,6 @@
 """Artifacts, by the routes of MLflow's artifact proxy: files to and from runs and logged models."""
 
+import asyncio
 import mimetypes
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -7,7 +8,7 @@ from dataclasses import dataclass
 from aiohttp import web
 from spanbook_runfile.model import Artifact
 
-from spanbook_collector.errors import TooLarge
+from spanbook_collector.errors import Busy, TooLarge
 from spanbook_collector.receivers.http import Body
 from spanbook_collector.receivers.mlflow import fields, models, traces
 from spanbook_collector.receivers.mlflow.calls import Call, Json
@@ -16,6 +17,8 @@ from spanbook_collector.receivers.mlflow.records import Place
 from spanbook_collector.receivers.mlflow.runs import ref
 from spanbook_collector.receivers.mlflow.tracking import ref_of
 from spanbook_collector.receivers.mlflow.views import Ref, Told, artifact_uri
+
+_SECONDS = 120.0  # for a file to come
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +68,8 @@ async def put(call: Call) -> Json:
     limit = call.tracking.settings.max_file_bytes
     body = Body(call.request, limit, call.tracking.budget)
     try:
-        data = await _read(body, spot.full, limit)
+        seconds = max(call.tracking.settings.read_timeout, _SECONDS)
+        data = await _read(body, spot.full, limit, seconds)
         async with call.tracking.writing(spot.ref) as book:
             version = book.versions(spot.ref.span, spot.full) + 1
             place = Place(spot.ref.run, spot.ref.span)
@@ -78,9 +82,12 @@ async def put(call: Call) -> Json:
     return {}
 
 
-async def _read(body: Body, path: str, limit: int) -> bytes:
+async def _read(body: Body, path: str, limit: int, seconds: float) -> bytes:
     try:
-        return await body.read()
+        async with asyncio.timeout(seconds):
+            return await body.read()
+    except TimeoutError:
+        raise Busy(f"The file {path[:200]!r} did not come within {seconds:g} s.") from None
     except TooLarge as error:
         raise MlflowError(
             f"The file {path[:200]!r} has over {limit:,} bytes, the limit of one file "

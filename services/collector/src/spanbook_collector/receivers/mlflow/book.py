@@ -49,8 +49,10 @@ class Book:
         """How many spans there are."""
         return len(self._spans)
 
-    def follow(self) -> "Book":
-        """Read what is new in the journal.
+    def follow(self, durable: int) -> "Book":
+        """Read what is new among the first ``durable`` bytes of the journal.
+
+        What stands behind them may yet be taken back.
 
         Raises:
             OSError: it cannot be read; FileNotFoundError once the run is sealed.
@@ -59,6 +61,8 @@ class Book:
             with self.path.open("rb") as stream:
                 start = self.offset
                 for signal, payload, end in read_frames(stream, start=start):
+                    if end > durable:
+                        break
                     if signal is not Signal.METRICS:
                         self._add(signal, payload, start)
                     start = self.offset = end

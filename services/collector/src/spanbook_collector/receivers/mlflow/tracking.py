@@ -64,9 +64,9 @@ class Tracking:
         try:
             if found.journal.length - book.offset > _AT_ONCE:
                 async with self._lock(run, "read"):
-                    await asyncio.to_thread(book.follow)
+                    await asyncio.to_thread(book.follow, found.journal.length)
             else:
-                book.follow()
+                book.follow(found.journal.length)
         except FileNotFoundError:
             self._books.pop(run, None)
             return None
