@@ -206,6 +206,22 @@ def test_slow_and_half_open_grpc_clients_are_cut_off(collector, otlp) -> None:
     _still_well(running, otlp)
 
 
+def test_a_stalled_grpc_call_is_answered(collector, otlp) -> None:
+    """A call whose message does not come within the read time-out is ended; its connection stays."""
+    running = collector("--read-timeout=1")  # the connection lasts twenty times that
+    host, port = running.address.split(":")
+    with socket.create_connection((host, int(port)), timeout=15) as client:
+        client.sendall(_stalled_call())
+        kinds = b""
+        with client.makefile("rb") as stream:
+            while b"\1" not in kinds:  # HEADERS, which end the call
+                head = stream.read(9)
+                kinds += head[3:4]
+                content = stream.read(int.from_bytes(head[:3], "big"))
+    assert b"SPANBOOK_READ_TIMEOUT" in content
+    _still_well(running, otlp)
+
+
 def test_a_grpc_client_that_behaves_outlives_its_connection(collector, otlp) -> None:
     """Where a connection has lasted long enough its client is moved to another, and none fails."""
     running = collector("--read-timeout=0.05")  # a connection lasts twenty times that

@@ -1,11 +1,14 @@
 """OTLP over gRPC: the three Export methods, on the bytes as they came off the wire."""
 
+import asyncio
+from collections.abc import AsyncIterator
+
 import grpc
 from grpc import aio
 from spanbook_runfile.journal import Signal
 
 from spanbook_collector.budget import Budget
-from spanbook_collector.errors import CollectorError, Refusal
+from spanbook_collector.errors import Busy, CollectorError, Invalid, Refusal
 from spanbook_collector.ingest import Ingest
 from spanbook_collector.replies import response, status
 from spanbook_collector.settings import Settings
@@ -23,7 +26,8 @@ _CODES = {code.value[0]: code for code in grpc.StatusCode}
 class Receiver(grpc.GenericRpcHandler):  # type: ignore[misc]
     """Finds the method of each call; its message comes, and the answer goes, as bytes."""
 
-    def __init__(self, ingest: Ingest, budget: Budget) -> None:
+    def __init__(self, ingest: Ingest, budget: Budget, patience: float) -> None:
+        self._patience = patience  # seconds
         self._ingest = ingest
         self._budget = budget
         self._handlers = {path: self._handler(signal) for path, signal in _METHODS.items()}
@@ -35,8 +39,9 @@ class Receiver(grpc.GenericRpcHandler):  # type: ignore[misc]
         return self._handlers.get(handler_call_details.method)
 
     def _handler(self, signal: Signal) -> grpc.RpcMethodHandler:
-        async def export(payload: bytes, context: aio.ServicerContext) -> bytes:
+        async def export(messages: AsyncIterator[bytes], context: aio.ServicerContext) -> bytes:
             try:
+                payload = await self._read(messages)
                 with self._budget.hold(len(payload)):
                     outcome = await self._ingest.export(signal, payload)
             except Refusal as refusal:
@@ -45,7 +50,20 @@ class Receiver(grpc.GenericRpcHandler):  # type: ignore[misc]
                 raise  # not reached: abort raises
             return response(signal, outcome)
 
-        return grpc.unary_unary_rpc_method_handler(export)
+        # As a stream of one message, which is the same on the wire: so it is we who wait for it.
+        return grpc.stream_unary_rpc_method_handler(export)
+
+    async def _read(self, messages: AsyncIterator[bytes]) -> bytes:
+        try:
+            async with asyncio.timeout(self._patience):
+                return await anext(messages)
+        except TimeoutError:
+            raise Busy(
+                f"The request did not come within {self._patience:g} s "
+                "(--read-timeout, SPANBOOK_READ_TIMEOUT)."
+            ) from None
+        except StopAsyncIteration:
+            raise Invalid("The call has no message.") from None
 
 
 async def _refuse(context: aio.ServicerContext, refusal: Refusal) -> None:
@@ -61,7 +79,7 @@ async def start(settings: Settings, ingest: Ingest, budget: Budget) -> tuple[aio
         CollectorError: the port cannot be had.
     """
     server = aio.server(options=_options(settings))
-    server.add_generic_rpc_handlers((Receiver(ingest, budget),))
+    server.add_generic_rpc_handlers((Receiver(ingest, budget, settings.read_timeout),))
     address = f"{_bracketed(settings.host)}:{settings.grpc_port}"
     try:
         port = server.add_insecure_port(address)
