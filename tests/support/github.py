@@ -77,6 +77,7 @@ class FakeGitHub:
     headers: list[dict[str, str]] = field(default_factory=list)  # of each request, in order
     links: bool = True  # whether lists have a Link header, as GitHub's do
     page_size: int = 100  # the most a page holds, whatever is asked for
+    public: bool = False  # anybody may list, nobody download without a token
     moved: bool = False  # the repository was renamed: 301 to its address by number
     pages: str = ""  # where its site is published
     next_host: str = ""  # where the Link header leads astray
@@ -120,7 +121,10 @@ class _Handler(BaseHTTPRequestHandler):
             code, headers = self.state.faults.pop(0)
             self._answer(code, b'{"message": "no"}', headers)
             return
-        if self.headers.get("Authorization") != "Bearer secret":
+        lists = url.path.endswith("/actions/artifacts")
+        if self.headers.get("Authorization") != "Bearer secret" and not (
+            self.state.public and lists
+        ):
             self._answer(401, b'{"message": "Bad credentials"}')
             return
         top = f"/repos/{REPOSITORY}"

@@ -299,6 +299,14 @@ def test_an_artifact_of_no_run_is_labelled(
     assert any("does not say" in why for _, why in report.conflicts)
 
 
+def test_a_download_needs_a_token(github: FakeGitHub, gather: Callable[..., Collected]) -> None:
+    """Of a public repository anybody may list: that no download will come is told at once."""
+    github.public = True
+    github.artifacts = [artifact(1), artifact(2, FAILED)]
+    with pytest.raises(GitHubError, match="GITHUB_TOKEN"):
+        gather(token="")
+
+
 def climbing() -> bytes:
     """A zip whose members' names climb out, and one that hides a bomb's declared size."""
     out = io.BytesIO()

@@ -14,7 +14,12 @@ from spanbook_runfile.merge import write_run_file
 from spanbook_runfile.model import Run
 
 from spanbook_site import formats
-from spanbook_site.collect.errors import ExpiredError, RateLimitedError, RefusedArtifactError
+from spanbook_site.collect.errors import (
+    DeniedError,
+    ExpiredError,
+    RateLimitedError,
+    RefusedArtifactError,
+)
 from spanbook_site.collect.github import Artifact, GitHub
 from spanbook_site.collect.unpack import is_run_file, run_files, sealed_run
 from spanbook_site.errors import SiteError
@@ -158,14 +163,14 @@ class _Collection:
         """Put one artifact's run files in place, and its fate into ledger and report.
 
         Raises:
-            RateLimitedError: it is no use to go on.
+            RateLimitedError, DeniedError: it is no use to go on.
         """
         try:
             self.report.downloaded += outcome.result()
             self._keep(artifact)
         except ExpiredError:
             self.report.expired.append(artifact.name)
-        except RateLimitedError:
+        except (RateLimitedError, DeniedError):
             raise
         except RefusedArtifactError as error:
             self.report.refused.append((artifact.name, str(error)))

@@ -17,6 +17,10 @@ class RateLimitedError(GitHubError):
         )
 
 
+class DeniedError(GitHubError):
+    """The token is missing or wrong: no other request will fare better."""
+
+
 class ExpiredError(GitHubError):
     """The artifact was deleted by GitHub."""
 

@@ -16,6 +16,7 @@ import requests
 
 from spanbook_site.collect import http
 from spanbook_site.collect.errors import (
+    DeniedError,
     ExpiredError,
     GitHubError,
     RefusedArtifactError,
@@ -252,7 +253,8 @@ class GitHub:
     def _check(self, answer: requests.Response) -> None:
         code = answer.status_code
         if code in (401, 403, 404):
-            raise GitHubError(
+            denied = DeniedError if code == requests.codes.unauthorized else GitHubError
+            raise denied(
                 f"GitHub answered {code} for {self.repository}: the repository is not there, or "
                 "its token may not read artifacts. Set GITHUB_TOKEN to one with 'actions: read'."
             )
