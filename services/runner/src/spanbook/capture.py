@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 READ_BYTES: Final = 1 << 16
 
+
 class _Pipe:
     """A file descriptor of this process turned into a pipe that we read."""
 
@@ -36,7 +37,7 @@ class _Pipe:
         self.reader, writer = os.pipe()
         os.set_blocking(self.reader, False)
         os.dup2(writer, fd)
-        os.close(writer)
+        self._writer = writer
         self.decoder = codecs.getincrementaldecoder("utf-8")("replace")
 
     def read(self) -> bytes:
@@ -45,6 +46,13 @@ class _Pipe:
             return os.read(self.reader, READ_BYTES)
         except BlockingIOError:
             return b""
+
+    def mend(self) -> None:
+        """Open the descriptor again where a task has closed it."""
+        try:
+            os.fstat(self.fd)
+        except OSError:
+            os.dup2(self._writer, self.fd)
 
     def pass_on(self, data: bytes) -> None:
         """Write to what the descriptor was before."""
@@ -184,6 +192,7 @@ class _Capture:
             self._drain()
             output, self.output = self.output, None
             for pipe in self.pipes:
+                pipe.mend()
                 rest = pipe.decoder.decode(b"", final=True)
                 pipe.decoder.reset()
                 if output is not None and rest:

@@ -23,6 +23,7 @@ from spanbook.attempt import AttemptSpec, record_parameters, run_python
 from spanbook.capture import capture
 from spanbook.emitter import Batch, Emitter
 from spanbook.errors import KernelError, TaskError
+from spanbook.isolation import isolated
 from spanbook.log import recording
 from spanbook.masking import Masker
 from spanbook.relay import Address, Line, Records, Started, Stash, Stopped
@@ -121,6 +122,7 @@ class _Attempt:
         try:
             limits = self.request.limits
             with (
+                isolated(),
                 capture(self.emitter, limits.max_output_bytes),
                 recording(self.emitter, limits),
                 sampler(self.emitter, limits.usage_interval),
