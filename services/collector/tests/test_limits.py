@@ -212,13 +212,39 @@ def test_a_stalled_grpc_call_is_answered(collector, otlp) -> None:
     host, port = running.address.split(":")
     with socket.create_connection((host, int(port)), timeout=15) as client:
         client.sendall(_stalled_call())
-        kinds = b""
-        with client.makefile("rb") as stream:
-            while b"\1" not in kinds:  # HEADERS, which end the call
-                head = stream.read(9)
-                kinds += head[3:4]
-                content = stream.read(int.from_bytes(head[:3], "big"))
-    assert b"SPANBOOK_READ_TIMEOUT" in content
+        assert b"SPANBOOK_READ_TIMEOUT" in _end_of_call(client)
+    _still_well(running, otlp)
+
+
+def _end_of_call(client: socket.socket) -> bytes:
+    """The HTTP/2 HEADERS that end a call, waited for."""
+    with client.makefile("rb") as stream:
+        while head := stream.read(9):
+            content = stream.read(int.from_bytes(head[:3], "big"))
+            if head[3] == 1:
+                return content
+    raise AssertionError("the connection ended before the call")
+
+
+def test_half_sent_grpc_messages_do_not_pile_up(collector, otlp) -> None:
+    """Where many calls have not come for long, the slowest are given up for those that are new."""
+    running = collector("--read-timeout=600", "--max-inflight-bytes=20M")
+    host, port = running.address.split(":")
+    with contextlib.ExitStack() as stack:
+
+        def stall() -> socket.socket:
+            client = socket.create_connection((host, int(port)), timeout=30)
+            client.sendall(_stalled_call())
+            return stack.enter_context(client)
+
+        slow = [stall() for _ in range(8)]
+        time.sleep(2.5)  # so slow they may be
+        running.export("traces", otlp.spans(otlp.id()))
+        assert b"SPANBOOK_READ_TIMEOUT" in _end_of_call(slow[0])
+        for _ in slow:
+            stall()
+        for client in slow[1:]:
+            assert b"SPANBOOK_READ_TIMEOUT" in _end_of_call(client)
     _still_well(running, otlp)
 
 

@@ -1,6 +1,7 @@
 """OTLP over gRPC: the three Export methods, on the bytes as they came off the wire."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 
 import grpc
@@ -19,6 +20,7 @@ _METHODS = {
     f"/{_PACKAGE}.logs.v1.LogsService/Export": Signal.LOGS,
     f"/{_PACKAGE}.metrics.v1.MetricsService/Export": Signal.METRICS,
 }
+_SLOW = 2.0  # seconds
 _LIVES = 20  # read timeouts that a connection lasts
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
 
@@ -26,8 +28,10 @@ _CODES = {code.value[0]: code for code in grpc.StatusCode}
 class Receiver(grpc.GenericRpcHandler):  # type: ignore[misc]
     """Finds the method of each call; its message comes, and the answer goes, as bytes."""
 
-    def __init__(self, ingest: Ingest, budget: Budget, patience: float) -> None:
-        self._patience = patience  # seconds
+    def __init__(self, ingest: Ingest, budget: Budget, settings: Settings) -> None:
+        self._patience = settings.read_timeout
+        self._most = max(8, settings.max_inflight_bytes // max(1, settings.max_message_bytes))
+        self._coming: dict[asyncio.Timeout, float] = {}  # calls whose message comes, since when
         self._ingest = ingest
         self._budget = budget
         self._handlers = {path: self._handler(signal) for path, signal in _METHODS.items()}
@@ -55,15 +59,28 @@ class Receiver(grpc.GenericRpcHandler):  # type: ignore[misc]
 
     async def _read(self, messages: AsyncIterator[bytes]) -> bytes:
         try:
-            async with asyncio.timeout(self._patience):
-                return await anext(messages)
+            async with asyncio.timeout(self._patience) as limit:
+                self._make_room()
+                self._coming[limit] = time.monotonic()
+                try:
+                    return await anext(messages)
+                finally:
+                    self._coming.pop(limit, None)
         except TimeoutError:
             raise Busy(
                 f"The request did not come within {self._patience:g} s "
-                "(--read-timeout, SPANBOOK_READ_TIMEOUT)."
+                "(--read-timeout, SPANBOOK_READ_TIMEOUT), or others waited for its place."
             ) from None
         except StopAsyncIteration:
             raise Invalid("The call has no message.") from None
+
+    def _make_room(self) -> None:
+        """Give the slowest call up where there are many: each holds what came of its message."""
+        if len(self._coming) >= self._most:
+            slowest, since = next(iter(self._coming.items()))
+            if time.monotonic() - since > _SLOW:
+                del self._coming[slowest]
+                slowest.reschedule(asyncio.get_running_loop().time())
 
 
 async def _refuse(context: aio.ServicerContext, refusal: Refusal) -> None:
@@ -79,7 +96,7 @@ async def start(settings: Settings, ingest: Ingest, budget: Budget) -> tuple[aio
         CollectorError: the port cannot be had.
     """
     server = aio.server(options=_options(settings))
-    server.add_generic_rpc_handlers((Receiver(ingest, budget, settings.read_timeout),))
+    server.add_generic_rpc_handlers((Receiver(ingest, budget, settings),))
     address = f"{_bracketed(settings.host)}:{settings.grpc_port}"
     try:
         port = server.add_insecure_port(address)
