@@ -240,10 +240,9 @@ def test_half_sent_grpc_messages_do_not_pile_up(collector, otlp) -> None:
         slow = [stall() for _ in range(8)]
         time.sleep(2.5)  # so slow they may be
         running.export("traces", otlp.spans(otlp.id()))
-        assert b"SPANBOOK_READ_TIMEOUT" in _end_of_call(slow[0])
         for _ in slow:
             stall()
-        for client in slow[1:]:
+        for client in slow:
             assert b"SPANBOOK_READ_TIMEOUT" in _end_of_call(client)
     _still_well(running, otlp)
 
