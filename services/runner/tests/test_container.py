@@ -55,9 +55,9 @@ class Image:
             .with_volume_mapping(str(self.pipeline), "/work/pipeline.py", "ro")
             .with_env("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9")
             .with_env("SPANBOOK_EXPORT_WAIT", "0.1")
+            .with_tmpfs_mount("/tmp", "size=1g,mode=1777")
             .with_kwargs(
                 user=user,
-                tmpfs={"/tmp": "mode=1777,size=1g"},
                 shm_size="512m",
                 network_mode="none",
                 init=True,
