@@ -17,7 +17,15 @@ from support.viewers import static_server, viewing
 
 from .conftest import build
 
-NO_ORIGIN = ("net::ERR", "404", "Content Security Policy", "POLICY", "sandboxed", "Unsafe attempt")
+NO_ORIGIN = (
+    "net::ERR",
+    "404",
+    "Content Security Policy",
+    "POLICY",
+    "sandboxed",
+    "Unsafe attempt",
+    "permission to navigate",
+)
 TAKE = "try{top.document.body.dataset.taken=1;localStorage.setItem('taken',1)}catch(e){}"
 MANY_TASKS = 100_000
 
