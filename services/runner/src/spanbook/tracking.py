@@ -24,6 +24,7 @@ _GRPC_PORT, _HTTP_PORT = 4317, 4318
 USUAL: Final = {  # unless the user has said otherwise
     "GIT_PYTHON_REFRESH": "quiet",  # no git on the machine is no news
     "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",  # nobody watches it
     "MLFLOW_ENABLE_OTLP_EXPORTER": "false",  # traces go with their run, not to a trace of their own
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # the address is no page
 }

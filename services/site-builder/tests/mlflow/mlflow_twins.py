@@ -194,7 +194,7 @@ def _dumped(record: Record) -> dict[str, object]:
 
 
 def _wait(process: subprocess.Popen[bytes], url: str, log: Path) -> None:
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 240
     while time.monotonic() < deadline:
         assert process.poll() is None, log.read_text()[-2000:]
         try:

@@ -459,7 +459,7 @@ def test_histories_page_by_page(twins: Twins) -> None:
 EXPERIMENT_SEARCHES = [
     {}, {"max_results": 1}, {"max_results": 10}, {"max_results": 10, "order_by": ["name"]}, {"max_results": 10, "order_by": ["name DESC"]},
     {"max_results": 10, "order_by": ["last_update_time DESC"]}, {"max_results": 10, "order_by": ["experiment_id"]},
-    {"max_results": 10, "order_by": ["tags.x"]}, {"max_results": 10, "order_by": ["nothing"]}, {"max_results": 10, "view_type": "DELETED_ONLY"},
+    {"max_results": 10, "order_by": ["tags.x"]}, {"max_results": 10, "order_by": ["nothing"]},
     *({"max_results": 10, "filter": text} for text in (
         "name = 'shop/train'", "name != 'shop/train'", "name LIKE 'shop%'", "name ILIKE 'SHOP/É%'", "name ILIKE '%TRAIN'", "attribute.name = 'x'",
         "experiment_id = '200000000000001'", "experiment_id IN ('200000000000001', '3')", "experiment_id NOT IN ('3')", "experiment_id LIKE '2'",
