@@ -14,14 +14,27 @@
 # # A first look at the digits
 #
 # What does the data set hold, is it balanced, and could a person tell the digits apart?
+#
+# This notebook logs by MLflow, as it would to any tracking server; the others by `spanbook.log`. Either way it is the same
+# record of the same run.
 
 # %% tags=["parameters"]
 digits = None  # in a run: the value of the task `ingest`
 
 # %%
+import os
+import tempfile
+import warnings
+
+warnings.filterwarnings("ignore", "IProgress not found")  # MLflow brings progress bars, which need ipywidgets
+
 import matplotlib.pyplot as plt
+import mlflow
 import numpy as np
-from spanbook import log
+
+if "MLFLOW_TRACKING_URI" not in os.environ:  # in a run it is set; by hand a scratch folder will do
+    os.environ["MLFLOW_ALLOW_FILE_STORE"] = "true"
+    mlflow.set_tracking_uri(f"file:{tempfile.mkdtemp()}/mlruns")
 
 if digits is None:  # by hand, in this folder
     import sys
@@ -49,9 +62,9 @@ ax.bar_label(bars, fontsize=9)
 ax.set(xticks=range(10), xlabel="digit", ylabel="images", title="How often each digit is there")
 ax.margins(y=0.12)
 ax.spines[["top", "right"]].set_visible(False)
-log.figure("label-distribution.png", fig)
+mlflow.log_figure(fig, "label-distribution.png")
 
-log.value("images_per_digit", {str(digit): int(count) for digit, count in enumerate(counts)})
+mlflow.log_dict({str(digit): int(count) for digit, count in enumerate(counts)}, "images-per-digit.json")
 
 # %% [markdown]
 # ## Pixels
@@ -71,9 +84,9 @@ left.spines[["top", "right"]].set_visible(False)
 shown = right.imshow(images.mean(axis=0), cmap="cividis", vmin=0, vmax=16)
 right.set(xticks=[], yticks=[], title="The mean image")
 fig.colorbar(shown, ax=right, label="grey")
-log.figure("pixel-distribution.png", fig)
+mlflow.log_figure(fig, "pixel-distribution.png")
 
-log.value("share_of_blank_pixels", float((images == 0).mean()))
+mlflow.log_metric("share_of_blank_pixels", float((images == 0).mean()))
 
 # %% [markdown]
 # ## The images
@@ -90,4 +103,4 @@ fig, ax = plt.subplots(figsize=(7.5, 6.6), layout="constrained")
 ax.imshow(sheet, cmap="gray_r")
 ax.set(xticks=[], yticks=4.5 + 10 * np.arange(10), yticklabels=range(10), ylabel="digit")
 ax.set_title("The first twelve images of each digit")
-log.figure("images.png", fig)
+mlflow.log_figure(fig, "images.png")
