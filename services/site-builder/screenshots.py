@@ -23,7 +23,9 @@ from spanbook_site.vendor import default_folder
 ROOT = Path(__file__).resolve().parents[2]
 QUIET = ["--disable-gpu", "--disable-quic", "--disable-sync", "--no-first-run",
          "--disable-background-networking", "--disable-component-update"]  # fmt: skip
-NOW = datetime.fromtimestamp(golden.START / 1e9 + 7 * 86_400 + 600, UTC)  # what the pages' clock says
+NOW = datetime.fromtimestamp(
+    golden.START / 1e9 + 7 * 86_400 + 600, UTC
+)  # what the pages' clock says
 TITLES = (
     "Train on 1200 images as well", "Plot the confusion of 3 and 8", "Pin scikit-learn",
     "Split by writer, not by image", "Say why a benchmark is late", "Log the loss of each epoch",

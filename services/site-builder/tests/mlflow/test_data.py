@@ -31,7 +31,9 @@ def test_a_task_is_an_experiment_and_a_task_run_its_run() -> None:
     parent, *children = records_of(run, {})
     assert parent.id == run.id
     assert parent.experiment == mlflow.ALL
-    assert [child.id for child in children] == [f"{run.id}{task.final.id}" for task in run.tasks if task.final]
+    assert [child.id for child in children] == [
+        f"{run.id}{task.final.id}" for task in run.tasks if task.final
+    ]
     assert {child.tags["mlflow.parentRunId"] for child in children} == {run.id}
     experiments = {mlflow.experiment_id(run.pipeline, task.name) for task in run.tasks}
     assert {child.experiment for child in children} == experiments
