@@ -282,3 +282,29 @@ def test_the_journal_holds_what_was_declared(done):
     assert run.attributes["spanbook.declared.spans"] == 1 + len(run.tasks) + sum(
         len(t.attempts) for t in run.tasks
     )
+
+
+STICKY = """
+import sys, time
+from spanbook import pipeline, task
+
+if "worker" in sys.argv[0]:
+    time.sleep(600)  # as a module does that waits for a lock, or for a server
+
+@task
+def never_begins() -> None:
+    pass
+
+@pipeline
+def sticks():
+    never_begins()
+"""
+
+
+def test_what_never_begins_is_stopped(runner):
+    """An attempt whose own code does not begin within the limit is an error that says so."""
+    done = runner.run(STICKY, SPANBOOK_BEGIN_LIMIT="2")
+    assert done.code == 1
+    stuck = done.task("never_begins").final
+    assert (stuck.result, stuck.error_type) == (Result.ERROR, "NeverBegan")
+    assert "SPANBOOK_BEGIN_LIMIT" in stuck.error_message

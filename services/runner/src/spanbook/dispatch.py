@@ -134,11 +134,6 @@ class Dispatcher:
                 ray.cancel(attempt.call, force=False)
             self._stop(attempt, Result.CANCELLATION, reason)
 
-    @property
-    def busy(self) -> bool:
-        """Whether an attempt waits or runs, or a timer is set."""
-        return bool(self._waiting or self._running or self._timers)
-
     def step(self) -> None:
         """Wait for the next event, and handle all that are there."""
         timeout = None
@@ -235,6 +230,7 @@ class Dispatcher:
         if first:
             self._killer.watch(message.node)
             self._on_start(attempt)
+            self.later(self._limits.begin_limit, lambda: self._never_began(attempt))
         limit = attempt.node.task.policy.timeout
         if limit is not None and message.running:
             self.later(limit, lambda: self._time_out(attempt, limit))
@@ -281,6 +277,17 @@ class Dispatcher:
         self._stop(
             attempt, Result.TIMEOUT, f"The attempt ran longer than its limit of {limit:g} s."
         )
+
+    def _never_began(self, attempt: Try) -> None:
+        """A time limit counts from the user's first line; what never comes there is stuck too."""
+        if attempt.started is not None and not attempt.started.running:
+            self._stop(
+                attempt,
+                Result.ERROR,
+                f"The task's own code had not begun after {self._limits.begin_limit:g} s: an import of its "
+                "module, the unpickling of a value or a notebook's kernel hangs. What only takes long has "
+                "more time with SPANBOOK_BEGIN_LIMIT.",
+            )
 
     def _stop(self, attempt: Try, doom: Result, reason: str) -> None:
         if attempt.ended or attempt.doom:
@@ -333,8 +340,15 @@ class Dispatcher:
         self._pump()
 
 
+_DOOM_TYPES = {
+    Result.TIMEOUT: "TimeoutError",
+    Result.ERROR: "NeverBegan",
+    Result.CANCELLATION: "Cancelled",
+}
+
+
 def _doom_type(attempt: Try) -> str:
-    return "TimeoutError" if attempt.doom is Result.TIMEOUT else "Cancelled"
+    return _DOOM_TYPES[attempt.doom or Result.CANCELLATION]
 
 
 def _cause(error: BaseException) -> tuple[str, str]:

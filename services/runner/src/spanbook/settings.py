@@ -13,14 +13,17 @@ _MIB = 1 << 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """What one attempt may record; travels to the workers with each attempt.
+    """What one attempt may take and record; travels to the workers with each attempt.
 
-    ``usage_interval`` is in seconds, the rest in bytes.
+    ``usage_interval`` and ``begin_limit`` are in seconds, the rest in bytes.
     """
 
     max_file_bytes: int = 64 * _MIB  # SPANBOOK_MAX_FILE_BYTES: one logged file
     max_output_bytes: int = 1 * _MIB  # SPANBOOK_MAX_OUTPUT_BYTES: printed by one attempt
     usage_interval: float = 0.5  # SPANBOOK_USAGE_INTERVAL
+    begin_limit: float = (
+        300.0  # SPANBOOK_BEGIN_LIMIT: from a worker's start to the user's first line
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
