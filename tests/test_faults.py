@@ -180,6 +180,19 @@ def test_collector_that_is_not_up(stack: Stack) -> None:
     assert run.tasks[0].final.metrics["answer"].last == 42
 
 
+def test_local_collector_that_does_not_start(stack: Stack) -> None:
+    """Exit 1, since there is no sealed run; the collector's log and the way to import are named."""
+    extra = {"SPANBOOK_GRACE": "soon", "SPANBOOK_EXPORT_WAIT": "2"}
+    broken = Stack(stack.outputs, stack.ports, cwd=stack.cwd, extra=extra)
+    done = broken.run("run", pipeline(stack.cwd, HELLO), "--local")
+    assert done.returncode == 1, done.stdout
+    log = stack.outputs / ".local" / "collector.log"
+    assert str(log) in done.stderr
+    assert "SPANBOOK_GRACE" in log.read_text()
+    assert "spanbook import" in done.stderr
+    assert list(stack.outputs.glob("spool/*.journal"))
+
+
 @pytest.fixture
 def taken() -> Iterator[int]:
     """A port that another program listens on."""

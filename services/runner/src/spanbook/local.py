@@ -9,7 +9,6 @@ import socket
 import subprocess
 import sys
 import time
-import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -66,6 +65,10 @@ class Services:
         """The tracker's address."""
         return f"http://127.0.0.1:{self.ports.viewer}"
 
+    def log(self, name: str) -> Path:
+        """Where a service's output goes."""
+        return self.outputs / ".local" / f"{name}.log"
+
     def lead_here(self) -> None:
         """Make the runner of this process, and its workers, export to the collector here."""
         for name in tuple(os.environ):
@@ -86,11 +89,10 @@ class Services:
         """
         file = self.outputs / "runs" / f"{run_id}.json"
         page = self.outputs / "site" / "runs" / run_id / "index.html"
-        logs = self.outputs / ".local"
         if not _wait(file.exists, SEAL_SECONDS):
             raise ServiceError(
                 f"The collector has not sealed the run within {SEAL_SECONDS:g} s. Its log is "
-                f"{logs / 'collector.log'}; the run's journal is in {self.outputs / 'journals'}."
+                f"{self.log('collector')}; the run's journal is in {self.outputs / 'journals'}."
             )
         sealed = file.stat().st_mtime_ns
 
@@ -100,7 +102,7 @@ class Services:
         if not _wait(shown, PAGE_SECONDS):
             raise ServiceError(
                 f"The run is sealed ({file}), but the site does not show it after {PAGE_SECONDS:g} s. "
-                f"The site-builder's log is {logs / 'site-builder.log'}."
+                f"The site-builder's log is {self.log('site-builder')}."
             )
         return page
 
@@ -226,29 +228,6 @@ def _start(outputs: Path, state: Path, ports: Ports) -> "subprocess.Popen[bytes]
     if not keeper.stdout.readline():
         raise ServiceError("The services of local mode did not start.")
     return keeper
-
-
-def wait_until_ready(running: Services) -> None:
-    """Wait until collector and viewer answer.
-
-    Raises:
-        ServiceError: one does not; with the end of its log.
-    """
-    for name, port in (("collector", running.ports.http), ("viewer", running.ports.viewer)):
-        if not _wait(lambda port=port: _answers(port), START_SECONDS):  # type: ignore[misc]
-            log = running.outputs / ".local" / f"{name}.log"
-            tail = log.read_text(errors="replace")[-1500:] if log.exists() else ""
-            raise ServiceError(
-                f"The {name} does not answer on port {port}. Its log ({log}):\n{tail}"
-            )
-
-
-def _answers(port: int) -> bool:
-    try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=2) as answer:
-            return bool(answer.status == 200)
-    except OSError:
-        return False
 
 
 def _command(name: str) -> list[str]:

@@ -185,8 +185,12 @@ def run_command(options: argparse.Namespace) -> int:
             finished = execute(found, graph, parameters, settings, view, run_id, part)
         url = f"{settings.site_url.rstrip('/')}/runs/{run_id}/index.html"
         summary(finished, sys.stdout)
+        shown = True  # as --local promises
         if finished.spool is not None:
             undelivered(finished, sys.stderr)
+            if running is not None:
+                _say(f"The collector's log is {running.log('collector')}.", sys.stderr)
+                shown = False
         elif running is None:
             _say(url)
         else:
@@ -195,8 +199,9 @@ def run_command(options: argparse.Namespace) -> int:
                 _say(f"{page}\n{url}" if options.keep_serving or running.joined else page)
             except ServiceError as error:
                 _say(f"spanbook: {error}", sys.stderr)
+                shown = False
         sys.stdout.flush()
-    return 0 if finished.ok else 1
+    return 0 if finished.ok and shown else 1
 
 
 def _part(options: argparse.Namespace, settings: Settings, graph: Graph) -> Any:
