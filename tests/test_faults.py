@@ -239,7 +239,7 @@ def printing(stack: Stack, text: bytes) -> list[Path]:
 
 
 def test_interrupted_run_is_sealed_as_cancelled(stack: Stack) -> None:
-    """Ctrl-C in the middle: what ran is kept, what did not is cancelled, no process stays."""
+    """Ctrl-C in the middle: what ran is cancelled and kept, what did not is skipped, no process stays."""
     path = pipeline(
         stack.cwd,
         """
@@ -278,7 +278,7 @@ def test_interrupted_run_is_sealed_as_cancelled(stack: Stack) -> None:
     assert file.stem == journals[0].stem
     run = RawRun(file)
     assert run.result == "cancellation"
-    assert run.results() == {"quick": "success", "slow": "cancellation", "after": "cancellation"}
+    assert run.results() == {"quick": "success", "slow": "cancellation", "after": "skip"}
     assert "slow began" in run.printed()
     assert attributes(run.run_span)["spanbook.declared.spans"] == str(len(run.spans))
 
