@@ -25,7 +25,8 @@ def pages(samples: Samples) -> list[str]:
 def test_every_page_opens_without_a_fault(page: Page, base: str, samples: Samples) -> None:
     """No error, nothing that the policy forbids, no request to elsewhere, no missing file."""
     missing: list[str] = []
-    page.on("requestfailed", lambda request: missing.append(request.url))
+    aborted = "net::ERR_ABORTED"  # by going on to the next page while a picture loads
+    page.on("requestfailed", lambda r: missing.append(r.url) if r.failure != aborted else None)
     page.on("response", lambda r: missing.append(r.url) if r.status >= 400 else None)
     for path in pages(samples):
         page.goto(base + path)
