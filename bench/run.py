@@ -63,9 +63,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", action="append", choices=SECTIONS, help="repeatable")
     asked = parser.parse_args().only or list(SECTIONS)
-    sections = earlier_sections()
     for name in asked:
-        sections[name] = measure(name)
+        measured = measure(name)
+        sections = earlier_sections() | {name: measured}  # read late: it may take long to measure
         body = "".join(f"<!-- {n} -->\n{sections[n]}" for n in SECTIONS if n in sections)
         RESULTS.write_text(
             "# Measured\n\n`make bench` makes this page. Compare the ratios within a table; absolute "
