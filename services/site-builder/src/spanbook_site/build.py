@@ -4,18 +4,15 @@ import hashlib
 import logging
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from functools import cached_property
 from importlib import resources
-from multiprocessing import get_context
 from pathlib import Path
 
 import orjson
 from spanbook_runfile import LiveJournal, Run
 
-from spanbook_site import budget, docs
+from spanbook_site import budget
 from spanbook_site.errors import OutputError
 from spanbook_site.history.index import index
 from spanbook_site.job import Job, Workshop, run_job, start_worker
@@ -109,16 +106,18 @@ class Builder:
         memo.changed.update(gone)
         jobs = [
             Job(source, trimmed=source.trimmed)
-            for key, source in sorted(sources.items())
+            for key, source in sources.items()
             if (known := memo.runs.get(key)) is None
             or known.stamp != source.stamp
             or known.live != source.live
         ]
+        jobs.sort(key=lambda job: job.source.key)
         for key in self._live.keys() - {key for key, source in sources.items() if source.live}:
             del self._live[key]
         rendered = self._render(jobs)
-        rendered += self._render(self._budgeted(sources))
-        self._tell_of_size()
+        base = self._base()
+        rendered += self._render(self._budgeted(sources, base))
+        self._tell_of_size(base)
         done = memo.groups and (self.out / Urls.BUILD).exists() and not self._docs_changed()
         if done and not (rendered or gone):
             return self._report(0, 0)
@@ -127,25 +126,29 @@ class Builder:
 
     def _docs_changed(self) -> bool:
         folder = self.settings.docs
-        return bool(folder) and self.memo.groups.get("docs", ("",))[0] != docs.stamp(Path(folder))
+        if not folder:
+            return False
+        from spanbook_site import docs  # noqa: PLC0415 - brings Markdown and Pygments
+
+        return self.memo.groups.get("docs", ("",))[0] != docs.stamp(Path(folder))
 
     def _report(self, rendered: int, removed: int) -> Report:
         records = self.memo.runs.values()
         return Report(rendered, removed, tuple(r for r in records if r.broken), len(records))
 
-    def _budgeted(self, sources: dict[str, Source]) -> list[Job]:
+    def _budgeted(self, sources: dict[str, Source], base: int) -> list[Job]:
         """Runs to render again, because they fell out of the size budget, or back into it."""
         records = self.memo.runs
         most = self.settings.budget_mb * 1_000_000
-        wanted = budget.trimmed(records.values(), most, self._base())
+        wanted = budget.trimmed(records.values(), most, base)
         return [
             Job(sources[key], trimmed=trim, full_size=records[key].size, lean=records[key].lean)
             for key, trim in sorted(wanted.items())
             if trim != records[key].trimmed and not sources[key].trimmed
         ]
 
-    def _tell_of_size(self) -> None:
-        size = budget.bytes_of(self.memo.runs.values(), self._base()) // 1_000_000
+    def _tell_of_size(self, base: int) -> None:
+        size = budget.bytes_of(self.memo.runs.values(), base) // 1_000_000
         if size > self.settings.budget_mb and all(r.trimmed for r in self.memo.runs.values()):
             log.warning(
                 "The site has about %d MB with every run trimmed, over its budget of %d MB.",
@@ -186,6 +189,11 @@ class Builder:
         if len(jobs) <= INLINE or self.jobs == 1:
             yield from map(self.workshop.render, jobs)
             return
+        # a twentieth of a second, where one run is added
+        from concurrent.futures import ProcessPoolExecutor, as_completed  # noqa: PLC0415
+        from concurrent.futures.process import BrokenProcessPool  # noqa: PLC0415
+        from multiprocessing import get_context  # noqa: PLC0415
+
         context = get_context("spawn")  # forking a process with threads (pyarrow's) may hang
         with ProcessPoolExecutor(
             self.jobs, mp_context=context, initializer=start_worker, initargs=(self.workshop,)

@@ -16,7 +16,6 @@ from spanbook_site.errors import SiteError
 from spanbook_site.formats import plural
 from spanbook_site.mlflow import wheel
 from spanbook_site.progress import Progress
-from spanbook_site.watch import watch
 
 
 def _parser(*, building: bool = False) -> argparse.ArgumentParser:
@@ -148,6 +147,8 @@ def _build(arguments: argparse.Namespace) -> int:
     if not arguments.quiet:
         print(_words(report, arguments.out, time.monotonic() - began), flush=True)
     if arguments.watch:
+        from spanbook_site.watch import watch  # noqa: PLC0415
+
         watch(builder, quiet=arguments.quiet)
     return 0
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from spanbook_runfile import Run, RunFileError
 
-from spanbook_site import formats, summary
+from spanbook_site import formats, mlflow, summary
 from spanbook_site.output import Output
 from spanbook_site.pages.run import RunPages
 from spanbook_site.record import Record
@@ -86,7 +86,7 @@ class Workshop:
             file_size=output.sizes.get(pages.kept, 0),
             sha256=pages.sha256,
             models=pages.has_models,
-            mlflow=pages.in_mlflow,
+            mlflow=output.sizes.get(mlflow.rows_of(run.id), 0),
             name=source.name,
         )
 

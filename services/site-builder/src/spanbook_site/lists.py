@@ -9,7 +9,7 @@ from functools import lru_cache
 
 import orjson
 
-from spanbook_site import docs, mlflow, tables
+from spanbook_site import mlflow
 from spanbook_site.memo import Memo, key_of
 from spanbook_site.output import Output
 from spanbook_site.pages import home, others, reports, tasks, trends
@@ -56,10 +56,14 @@ class Lists:
         self._trends([r for r in sealed if r.main])
         self._tables(sealed)
         if self.templates.mlflow:
-            entries = [mlflow.Entry(r.key, r.start, r.version, r.live) for r in good if r.mlflow]
+            entries = [
+                mlflow.Entry(r.key, r.start, r.version, r.live, r.mlflow) for r in good if r.mlflow
+            ]
             mlflow.write_site(self.memo.group, self.output, entries)
         self._others(good, main)
         if self.templates.settings.docs:
+            from spanbook_site import docs  # noqa: PLC0415 - brings Markdown and Pygments
+
             docs.write_site(self.memo.group, self.output, self.templates)
         else:
             self.output.remove("docs")
@@ -193,6 +197,8 @@ class Lists:
         known = self.memo.groups.get("tables")
 
         def write(output: Output) -> None:
+            from spanbook_site import tables  # noqa: PLC0415 - brings pyarrow
+
             tables.write(
                 output,
                 order=[r.key for r in sealed],

@@ -3,6 +3,8 @@
 import hashlib
 import logging
 from collections.abc import Callable, Iterable
+from dataclasses import fields
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,8 @@ from spanbook_site.output import Output, replace_file
 from spanbook_site.record import Record
 
 log = logging.getLogger("spanbook_site")
+_FIELDS = [field.name for field in fields(Record)]  # the key is the first
+_TASKS = _FIELDS.index("tasks")
 FILE = ".cache/builder.json"  # under the site's folder; never needed to read the site
 
 
@@ -34,13 +38,15 @@ class Memo:
             raw = orjson.loads(self.path.read_bytes())
             if raw["site"] != self.site:
                 return
-            self.runs = {
-                key: Record(**{**r, "tasks": tuple(r["tasks"])}) for key, r in raw["runs"].items()
-            }
+            if raw["fields"] != _FIELDS:
+                return
+            for row in raw["runs"]:
+                row[_TASKS] = tuple(row[_TASKS])
+            self.runs = {row[0]: Record(*row) for row in raw["runs"]}
             self.groups = {name: (key, files) for name, (key, files) in raw["groups"].items()}
         except FileNotFoundError:
             return
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, LookupError, TypeError) as error:
             log.warning("%s cannot be used (%s); building everything anew.", self.path, error)
             self.runs, self.groups = {}, {}
 
@@ -48,7 +54,8 @@ class Memo:
         """Write the memo for the next build."""
         self.groups = self.fresh
         self.changed = set()
-        raw = {"site": self.site, "runs": self.runs, "groups": self.groups}
+        rows = list(map(attrgetter(*_FIELDS), self.runs.values()))
+        raw = {"site": self.site, "fields": _FIELDS, "runs": rows, "groups": self.groups}
         replace_file(self.path, orjson.dumps(raw))
 
     def begin(self) -> None:

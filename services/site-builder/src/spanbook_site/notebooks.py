@@ -4,7 +4,6 @@ Runs of one pipeline share their cells' sources, so highlighted code and Markdow
 that halves the time of a site of many runs.
 """
 
-import logging
 import re
 from functools import cache, lru_cache
 from typing import Any
@@ -20,6 +19,8 @@ PREPROCESSORS = [  # of nbconvert's those that a page needs; it validates the no
 ]
 _UNNAMED = re.compile(r"<img (?![^<>]{0,1000}\balt=)")
 _NAME = '<img alt="No description has been provided for this image" '
+PYTHON = "python"
+IPYTHON = ("ipython", "ipython3")  # lexers of IPython's, and a second to import
 _IMAGES = ("image/png", "image/jpeg", "image/gif", "image/webp")
 
 
@@ -74,18 +75,22 @@ def _exporter() -> Any:
     class Exporter(HTMLExporter):
         """Without parsing its own HTML again, for what a pattern can add: half of its time."""
 
+        language = PYTHON
+
         def from_notebook_node(self, nb: Any, resources: Any = None, **kw: Any) -> Any:
+            info = nb.metadata.get("language_info") or {}
+            self.language = info.get("pygments_lexer") or info.get("name") or PYTHON
             return TemplateExporter.from_notebook_node(self, nb, resources, **kw)
 
     plain: Any = Highlight2HTML()  # type: ignore[no-untyped-call]
 
     @lru_cache(maxsize=4096)
-    def highlight(source: str, language: str | None) -> str:
-        plain.pygments_lexer = language or "ipython3"
-        return str(plain(source))
+    def highlight(source: str, language: str) -> str:
+        return str(plain(source, language))
 
     def highlight_code(source: str, language: str | None = None, metadata: object = None) -> str:  # noqa: ARG001 - nbconvert's filter has it
-        return highlight(source, language)
+        chosen = language or exporter.language
+        return highlight(source, PYTHON if chosen in IPYTHON else chosen)
 
     exporter: Any = Exporter(  # type: ignore[no-untyped-call]
         config=Config(),

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)  # not frozen: ten thousand of them are made at each start
 class Record:
     """What a build remembers of a run."""
 
@@ -22,6 +22,6 @@ class Record:
     file_size: int = 0
     sha256: str = ""  # of that file
     models: bool = False  # whether a page of it runs a model
-    mlflow: bool = False  # whether it is in MLflow's UI
+    mlflow: int = 0  # bytes of its rows in MLflow's UI; nought where it has none
     broken: str = ""  # why it could not be read
     name: str = ""  # of the source file

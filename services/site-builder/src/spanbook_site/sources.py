@@ -15,20 +15,21 @@ from spanbook_site.errors import SiteError
 from spanbook_site.origins import Ledger, Origin
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)  # not frozen: ten thousand of them are made at each build
 class Source:
     """One input file; ``key`` names its folder of the site, and ``stamp`` changes with its content."""
 
-    path: Path
+    folder: Path
+    name: str  # the file's
     live: bool
     size: int
     mtime_ns: int
     origin: Origin | None = None  # by GitHub's word, where it was collected from there
 
     @property
-    def name(self) -> str:
-        """The file's name."""
-        return self.path.name
+    def path(self) -> Path:
+        """The file."""
+        return self.folder / self.name
 
     @property
     def trimmed(self) -> bool:
@@ -73,9 +74,9 @@ def scan(runs: Path, journals: Path | None) -> dict[str, Source]:
     for suffix in (".json", trim.SUFFIX):  # the whole file, where there are both
         for source in _listed(runs, suffix, live=False):
             key = source.key
-            if key in known:
-                source = replace(source, origin=known[key])  # noqa: PLW2901
-            found.setdefault(key, source)
+            if key not in found:
+                origin = known.get(key)
+                found[key] = replace(source, origin=origin) if origin else source
     if journals is not None and journals.is_dir():
         for source in _listed(journals, SUFFIX, live=True):
             found.setdefault(source.key, source)
@@ -92,7 +93,7 @@ def _listed(folder: Path, suffix: str, *, live: bool) -> Iterator[Source]:
             except OSError:  # gone since: sealed, or taken away
                 continue
             if entry.is_file():
-                yield Source(Path(entry.path), live, stat.st_size, stat.st_mtime_ns)
+                yield Source(folder, entry.name, live, stat.st_size, stat.st_mtime_ns)
 
 
 @dataclass(frozen=True)

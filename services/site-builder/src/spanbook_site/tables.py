@@ -9,9 +9,11 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
+import pyarrow.json as pa_json
 import pyarrow.parquet as pq
 
 from spanbook_site.output import Output
@@ -20,6 +22,7 @@ from spanbook_site.summary import Summary, is_main
 log = logging.getLogger("spanbook_site")
 KEY = b"spanbook.runs"  # in the schema's metadata: a digest of the runs that the file holds
 VERSION = 1
+BLOCK = 1 << 26  # bytes of JSON that are parsed at once; no row is as large
 _TIME = pa.timestamp("ms", tz="UTC")
 SCHEMAS = {
     "runs": pa.schema(
@@ -111,15 +114,16 @@ def write(
     anew = set(changed) if old else set(order)
     wanted = [run for run in order if run in anew]
     rows = _rows(wanted, summary, main)
+    newest = list(order[len(order) - len(wanted) :]) == wanted
+    place = None if newest else _column(order)
     for name, schema in SCHEMAS.items():
-        table = pa.Table.from_pylist(rows[name], schema=schema)
+        table = _table(rows[name], schema)
         if old:
-            kept = old[name].filter(
-                pc.invert(pc.is_in(old[name]["run"], pa.array(sorted(anew), pa.string())))
-            )
+            kept = old[name].filter(pc.invert(pc.is_in(old[name]["run"], _column(sorted(anew)))))
             table = pa.concat_tables([kept.cast(schema), table])
-            rank = pc.index_in(table["run"], pa.array(order, pa.string()))
-            table = table.take(pc.sort_indices(pa.table({"rank": rank}), [("rank", "ascending")]))
+            if place is not None:
+                rank = pa.table({"rank": pc.index_in(table["run"], place)})
+                table = table.take(pc.sort_indices(rank, [("rank", "ascending")]))
         _write(output, name, table.combine_chunks(), key)
 
 
@@ -176,6 +180,30 @@ def _add_recorded(
         )
 
 
+def _table(rows: Sequence[dict[str, Any]], schema: Any) -> Any:
+    """Rows as a table, by way of JSON: ``pa.array`` and its like import pandas where it is."""
+    if not rows:
+        return schema.empty_table()
+    plain = [
+        field.with_type(pa.int64()) if pa.types.is_timestamp(field.type) else field
+        for field in schema
+    ]
+    lines = b"\n".join(orjson.dumps(row) for row in rows)
+    table = pa_json.read_json(
+        pa.BufferReader(lines),
+        read_options=pa_json.ReadOptions(block_size=min(len(lines) + 1, BLOCK)),
+        parse_options=pa_json.ParseOptions(
+            explicit_schema=pa.schema(plain), unexpected_field_behavior="ignore"
+        ),
+    )
+    return table.cast(schema)
+
+
+def _column(texts: Sequence[str]) -> Any:
+    rows = [{"run": text} for text in texts]
+    return _table(rows, pa.schema([("run", pa.string())]))["run"].combine_chunks()
+
+
 def _read(root: Path, key: str) -> dict[str, Any] | None:
     """The last build's tables, if they are all there and of those runs."""
     tables = {}
@@ -210,8 +238,8 @@ def _plain(table: Any) -> Any:
     """The table with no text that a spreadsheet would take for a formula."""
     for index, field in enumerate(table.schema):
         if pa.types.is_string(field.type):
-            column = table.column(index)
-            formula = pc.fill_null(pc.match_substring_regex(column, r"^[=+\-@\t\r]"), False)
-            quoted = pc.binary_join_element_wise("'", column, "")
-            table = table.set_column(index, field, pc.if_else(formula, quoted, column))
+            quoted = pc.replace_substring_regex(
+                table.column(index), pattern=r"^([=+\-@\t\r])", replacement=r"'\1"
+            )
+            table = table.set_column(index, field, quoted)
     return table

@@ -51,6 +51,11 @@ def write_run(output: Output, run: Run, files: Files, *, trimmed: bool = False) 
     return bool(records)
 
 
+def rows_of(run: str) -> str:
+    """The address of the rows that :func:`write_run` writes; nothing is there for a trace that is no run."""
+    return f"{data_of_run(run)}/run.json"
+
+
 def write_records(
     output: Output,
     run: str,
@@ -127,6 +132,7 @@ __all__ = [
     "MlflowUiError",
     "MlflowUrls",
     "experiment_id",
+    "rows_of",
     "run_id",
     "write_records",
     "write_run",

@@ -5,9 +5,9 @@ last chunk of its tasks and no file comes near the hosts' limits. Runs in progre
 their own, since they change each second.
 """
 
-import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import groupby
 from typing import Any, TypeAlias
 
@@ -25,6 +25,7 @@ CHUNK_RUNS = 250  # pipeline runs
 CHUNK_BYTES = 4 << 20  # of their rows before they are packed, all experiments together
 MAX_VIEW_KEYS = 40  # columns of the shared view
 LIVE = "live"
+DAY = 86_400_000  # ms
 
 Json: TypeAlias = dict[str, Any]
 Group: TypeAlias = Callable[[str, str, Output, Callable[[Output], Any]], None]
@@ -38,6 +39,7 @@ class Entry:
     start: int  # milliseconds since the epoch
     version: str  # changes when anything of the run does
     live: bool = False
+    size: int = 0  # bytes of its rows, where that is known
 
 
 def write(group: Group, output: Output, entries: Iterable[Entry]) -> None:
@@ -70,7 +72,7 @@ def write(group: Group, output: Output, entries: Iterable[Entry]) -> None:
 def _chunks(output: Output, entries: Sequence[Entry]) -> Iterator[tuple[str, list[Entry]]]:
     """Chunks by name; they depend on the runs alone, not on the order in which they came."""
     sealed = [entry for entry in entries if not entry.live]
-    for month, members in groupby(sealed, key=lambda entry: _month(entry.start)):
+    for month, members in groupby(sealed, key=lambda entry: _month(entry.start // DAY)):
         for number, part in enumerate(_parts(output, members)):
             yield f"{month}-{number}", part
     if live := [entry for entry in entries if entry.live]:
@@ -81,8 +83,7 @@ def _parts(output: Output, entries: Iterable[Entry]) -> Iterator[list[Entry]]:
     part: list[Entry] = []
     size = 0
     for entry in entries:
-        # of each run at each build, so not by way of pathlib
-        weight = os.stat(f"{output.root}/{data_of_run(entry.run)}/run.json").st_size  # noqa: PTH116
+        weight = entry.size or output.path(f"{data_of_run(entry.run)}/run.json").stat().st_size
         if part and (len(part) == CHUNK_RUNS or size + weight > CHUNK_BYTES):
             yield part
             part, size = [], 0
@@ -92,8 +93,10 @@ def _parts(output: Output, entries: Iterable[Entry]) -> Iterator[list[Entry]]:
         yield part
 
 
-def _month(start: int) -> str:
-    return f"{formats.moment(start * 1_000_000):%Y-%m}"
+@lru_cache
+def _month(day: int) -> str:
+    """The month of a day since the epoch."""
+    return f"{formats.moment(day * DAY * 1_000_000):%Y-%m}"
 
 
 def _write_chunk(output: Output, name: str, runs: Sequence[str]) -> None:

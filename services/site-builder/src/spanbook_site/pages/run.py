@@ -74,7 +74,6 @@ class RunPages:
         self.tasks = run.tasks[: summary.MAX_TASKS]
         self._has_page = {t.id for t in self.tasks}
         self.files: dict[str, list[SiteFile]] = {}
-        self.in_mlflow = False
         self.heavy = 0  # bytes written that go when the run is trimmed
         self.original: trim.Original | None = None  # what a trimmed one was made from
         self.kept = self.sha256 = ""  # the run file that the site offers: its address and digest
@@ -109,7 +108,7 @@ class RunPages:
                 key: {f.artifact.path: f.address for f in files if f.address}
                 for key, files in self.files.items()
             }
-            self.in_mlflow = mlflow.write_run(self.output, self.run, held, trimmed=self.trimmed)
+            mlflow.write_run(self.output, self.run, held, trimmed=self.trimmed)
         if found:
             self._keep(found)
         self._write_page(short, rows)
