@@ -3,7 +3,8 @@
 A fan-out and a chain, by turns with plain Ray, everything recorded by a real collector and checked in
 the sealed file. Peers run once, each in a virtual environment of its own (made by pip on first use, in
 the user's cache folder), with their default local set-up. Per task: from the end of a first task to the
-end of the last. Prints Markdown tables.
+end of the last; Luigi, which plans all tasks before the first, by a build of all less a build of one.
+Prints Markdown tables.
 """
 
 import contextlib
@@ -79,6 +80,7 @@ def collector(folder: Path) -> Iterator[dict[str, str]]:
     process = subprocess.Popen(
         [COLLECTOR, "--outputs", folder, "--grpc-port=0", "--http-port=0", "--ready-file", ready],
         env=clean_env(),
+        stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
     try:
