@@ -14,7 +14,6 @@ import orjson
 
 from spanbook_runfile.decoder import Decoder
 from spanbook_runfile.errors import NotARunFileError, TooLargeError
-from spanbook_runfile.merge import Merge
 from spanbook_runfile.model import Json, Run
 from spanbook_runfile.names import SealReason
 from spanbook_runfile.values import Object, attributes_of, dict_of, list_of, text_of, value_of
@@ -104,6 +103,8 @@ def read_journal(path: Path, run_id: str) -> Run:
         NotARunFileError: it is no journal.
         OSError: it cannot be read.
     """
+    from spanbook_runfile.merge import Merge  # noqa: PLC0415 - brings protobuf, which a run file needs not
+
     return replace(parse_run(Merge.of_journal(path, run_id).seal(SealReason.IDLE)), seal=None)
 
 

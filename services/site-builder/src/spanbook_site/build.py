@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from importlib import resources
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import orjson
-from spanbook_runfile import LiveJournal, Run
+from spanbook_runfile import Run
 
 from spanbook_site import budget
 from spanbook_site.errors import OutputError
@@ -28,6 +29,9 @@ from spanbook_site.sources import Source, scan
 from spanbook_site.templating import Templates
 from spanbook_site.urls import Urls
 from spanbook_site.vendor import found as found_vendor
+
+if TYPE_CHECKING:
+    from spanbook_runfile import LiveJournal
 
 log = logging.getLogger("spanbook_site")
 MODEL_RUNTIME = "vendor/ort"  # static files that only the pages of models load
@@ -73,7 +77,7 @@ class Builder:
             self.settings, self.version, frozenset(self.statics), mlflow=with_mlflow
         )
         self.workshop = Workshop(out, self.settings, self.templates)
-        self._live: dict[str, LiveJournal] = {}
+        self._live: dict[str, "LiveJournal"] = {}
         self._check_out()
 
     def _check_out(self) -> None:
@@ -207,6 +211,8 @@ class Builder:
 
     def _journal(self, source: Source) -> Callable[[], Run]:
         """A reader of a journal that goes on where it stopped the last time."""
+        from spanbook_runfile import LiveJournal  # noqa: PLC0415 - brings protobuf
+
         if source.key not in self._live:
             self._live[source.key] = LiveJournal(source.path, source.key)
         return self._live[source.key].refresh

@@ -1,6 +1,7 @@
 """The command ``spanbook-site``."""
 
 import argparse
+import atexit
 import gc
 import logging
 import os
@@ -130,7 +131,9 @@ def _build(arguments: argparse.Namespace) -> int:
     if arguments.watch:
         arguments.runs.mkdir(parents=True, exist_ok=True)
     began = time.monotonic()
+    gc.freeze()  # what is imported stays
     gc.set_threshold(100_000)  # most of what a build makes lives to its end
+    atexit.register(gc.freeze)  # and a last look at all of it finds nothing to do
     chosen = settings.load(settings.find(arguments.settings))
     if arguments.budget_mb is not None:
         chosen = replace(chosen, budget_mb=max(1, arguments.budget_mb))

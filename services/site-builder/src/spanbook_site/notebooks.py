@@ -82,6 +82,9 @@ def _exporter() -> Any:
             self.language = info.get("pygments_lexer") or info.get("name") or PYTHON
             return TemplateExporter.from_notebook_node(self, nb, resources, **kw)
 
+        def _validate_preprocessor(self, *_: Any) -> None:
+            """It was validated when it was read."""
+
     plain: Any = Highlight2HTML()  # type: ignore[no-untyped-call]
 
     @lru_cache(maxsize=4096)
@@ -97,7 +100,6 @@ def _exporter() -> Any:
         template_name="basic",
         filters={"highlight_code": highlight_code},
         default_preprocessors=PREPROCESSORS,
-        optimistic_validation=True,
     )
     exporter.environment.bytecode_cache = bytecode_cache()
     return exporter

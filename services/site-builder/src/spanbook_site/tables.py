@@ -226,7 +226,7 @@ def _read(root: Path, key: str) -> dict[str, Any] | None:
 def _write(output: Output, name: str, table: Any, key: str) -> None:
     sink = pa.BufferOutputStream()
     marked = table.replace_schema_metadata({KEY: key, b"spanbook.version": str(VERSION)})
-    pq.write_table(marked, sink, compression="zstd", row_group_size=1 << 17)
+    pq.write_table(marked, sink, compression="zstd", use_dictionary=False, row_group_size=1 << 17)
     output.write(f"data/{name}.parquet", sink.getvalue().to_pybytes())
     if name in WITH_CSV:
         text = pa.BufferOutputStream()

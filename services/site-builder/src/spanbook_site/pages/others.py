@@ -5,7 +5,6 @@ from datetime import UTC, datetime
 from urllib.parse import quote
 from xml.etree import ElementTree as ET
 
-from markdown_it import MarkdownIt
 from markupsafe import Markup
 
 from spanbook_site import formats
@@ -80,8 +79,14 @@ def write_fixed(output: Output, templates: Templates, shards: Sequence[str]) -> 
         ),
     )
     about = templates.settings.about
-    body = Markup(MarkdownIt("js-default").render(about)) if about else ""  # noqa: S704 - js-default passes no HTML through
+    body = _markdown(about) if about else ""
     output.write(
         Urls.ABOUT, templates.page("about.html", Urls.ABOUT, kind="about", title="About", body=body)
     )
     not_found.write(output, templates)
+
+
+def _markdown(text: str) -> Markup:
+    from markdown_it import MarkdownIt  # noqa: PLC0415 - only where there is a text
+
+    return Markup(MarkdownIt("js-default").render(text))  # noqa: S704 - js-default passes no HTML through
