@@ -77,7 +77,7 @@ class Builder:
             self.settings, self.version, frozenset(self.statics), mlflow=with_mlflow
         )
         self.workshop = Workshop(out, self.settings, self.templates)
-        self._live: dict[str, "LiveJournal"] = {}
+        self._live: dict[str, LiveJournal] = {}
         self._check_out()
 
     def _check_out(self) -> None:

@@ -7,8 +7,6 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from spanbook_site.errors import SettingsError
 from spanbook_site.urls import slug
 
@@ -72,6 +70,8 @@ def load(path: Path | None) -> Settings:
     """
     if path is None:
         return Settings()
+    import yaml  # noqa: PLC0415 - only where there is a file
+
     try:
         raw = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:

@@ -3,6 +3,8 @@
 import json
 import os
 import shutil
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -34,13 +36,45 @@ def test_same_input_gives_same_bytes(site: Site, tmp_path: Path) -> None:
 
 def test_adding_runs_one_by_one_gives_what_a_cold_build_gives(tmp_path: Path) -> None:
     """The order in which run files arrive leaves no trace in the site."""
-    paths = history(tmp_path / "a", 12)
-    (tmp_path / "b" / "runs").mkdir(parents=True)
-    for path in reversed(paths):
-        shutil.copy2(path, tmp_path / "b" / "runs")
-        build(tmp_path / "b", tmp_path / "b" / "site")
+    paths = history(tmp_path / "a", 6)
     build(tmp_path / "a", tmp_path / "a" / "site")
-    assert contents(tmp_path / "b" / "site") == contents(tmp_path / "a" / "site")
+    for name, order in (("oldest first", paths), ("newest first", paths[::-1])):
+        outputs = tmp_path / name
+        (outputs / "runs").mkdir(parents=True)
+        for path in order:
+            shutil.copy2(path, outputs / "runs")
+            build(outputs, outputs / "site")
+        assert contents(outputs / "site") == contents(tmp_path / "a" / "site"), name
+
+
+@pytest.mark.parametrize(
+    ("fresh", "spared"),
+    [(False, ("pyarrow", "nbconvert", "google.protobuf")), (True, ("nbconvert", "pandas"))],
+    ids=["nothing new", "one more"],
+)
+def test_a_build_imports_only_what_its_pages_need(
+    tmp_path: Path, fresh: bool, spared: tuple[str, ...]
+) -> None:
+    """The start of the command costs more than a run, so what is slow to import waits for its use."""
+    paths = history(tmp_path, 2)
+    last = paths[-1].rename(tmp_path / paths[-1].name)
+    command = [
+        "build",
+        "--quiet",
+        "--runs",
+        str(tmp_path / "runs"),
+        "--out",
+        str(tmp_path / "site"),
+    ]
+    code = f"import sys; from spanbook_site.cli import main; assert main({command!r}) == 0; "
+    subprocess.run([sys.executable, "-c", code], check=True)
+    if fresh:
+        last.rename(paths[-1])
+    found = f"print(*(m for m in {spared!r} if m in sys.modules))"
+    done = subprocess.run(
+        [sys.executable, "-c", code + found], check=True, capture_output=True, text=True
+    )
+    assert done.stdout.split() == []
 
 
 def test_a_run_is_rendered_once(tmp_path: Path) -> None:
