@@ -40,7 +40,7 @@ ifeq ($(ENGINE),docker)
 	@scripts/demo
 else
 	@echo "No Docker engine answers: running the same four programs as local processes. Ctrl-C stops them."
-	@$(MAKE) venv
+	@$(MAKE) --silent venv
 	$(BIN)/spanbook run $(PIPELINE) --local --keep-serving
 endif
 
@@ -53,7 +53,7 @@ run: ## run the pipeline once (PIPELINE=...), into a running stack or on its own
 ifeq ($(ENGINE),docker)
 	docker compose run --rm runner run $(PIPELINE)
 else
-	@$(MAKE) venv
+	@$(MAKE) --silent venv
 	$(BIN)/spanbook run $(PIPELINE) --local
 endif
 
