@@ -120,6 +120,83 @@ def test_a_loop_of_runs_under_a_named_experiment(attempt: Attempt, client) -> No
     ]
 
 
+def test_scripts_of_mlflows_documentation_in_a_task(attempt: Attempt, client) -> None:
+    """Run after run, folders, states, deleting and restoring are as with MLflow's own server."""
+    client(
+        """
+        import os, mlflow
+        from mlflow.entities import ViewType
+
+        client = mlflow.MlflowClient()
+        experiment = mlflow.set_experiment("documented").experiment_id
+        with mlflow.start_run(run_name="one", description="hello") as one:
+            assert one.info.experiment_id == experiment
+            mlflow.log_metrics({"a": 1.0, "b": 2.0}, step=3)
+            mlflow.log_params({"long": "x" * 6001, "none": None})
+        with mlflow.start_run(run_name="two") as two:
+            with mlflow.start_run(nested=True, run_name="inner") as inner:
+                pass
+        assert len({one.info.run_id, two.info.run_id, inner.info.run_id}) == 3
+        assert mlflow.get_parent_run(inner.info.run_id).info.run_id == two.info.run_id
+        kept = client.get_run(one.info.run_id).data
+        assert kept.params == {"long": "x" * 6000, "none": "None"}, kept.params
+        assert kept.tags["mlflow.note.content"] == "hello"
+        assert client.get_metric_history(one.info.run_id, "a")[0].step == 3
+        found = mlflow.search_runs(order_by=["metrics.a DESC"], output_format="list")
+        assert found[0].info.run_name == "one", found
+
+        os.makedirs("deep/a/b")
+        for path in ("deep/1.txt", "deep/a/b/3 ü.txt"):
+            open(path, "w").write(path)
+        open("deep/empty", "w").close()
+        with mlflow.start_run(run_id=one.info.run_id):
+            mlflow.log_artifacts("deep", "x/y")
+        assert [f.path for f in client.list_artifacts(one.info.run_id, "x/y")] == [
+            "x/y/1.txt", "x/y/a", "x/y/empty"]
+        copy = mlflow.artifacts.download_artifacts(run_id=one.info.run_id, artifact_path="x")
+        assert open(copy + "/y/a/b/3 ü.txt").read() == "deep/a/b/3 ü.txt"
+        assert os.path.getsize(copy + "/y/empty") == 0
+
+        for status in ("FINISHED", "FAILED", "KILLED"):
+            made = client.create_run(experiment, run_name=status, start_time=1234)
+            client.set_terminated(made.info.run_id, status, end_time=5678)
+            info = client.get_run(made.info.run_id).info
+            assert (info.status, info.start_time, info.end_time) == (status, 1234, 5678), info
+        client.delete_run(made.info.run_id)
+        deleted = client.search_runs([experiment], run_view_type=ViewType.DELETED_ONLY)
+        assert [r.info.run_id for r in deleted] == [made.info.run_id]
+        try:
+            client.log_metric(made.info.run_id, "m", 1)
+        except mlflow.MlflowException as error:
+            assert error.error_code == "INVALID_PARAMETER_VALUE", error
+        else:
+            raise AssertionError("a deleted run was changed")
+        client.restore_run(made.info.run_id)
+        client.log_metric(made.info.run_id, "m", 1)
+        try:
+            with mlflow.start_run(run_name="broken"):
+                raise ValueError
+        except ValueError:
+            assert mlflow.last_active_run().info.status == "FAILED"
+        """,
+        attempt.uri,
+        MLFLOW_RUN_ID=attempt.id,
+    )
+    attempt.end(3)
+    run = attempt.sealed()
+    assert not run.problems
+    final = run.tasks[0].attempts[0]
+    assert (final.experiment, final.metrics["a"].steps) == ("documented", (3,))
+    assert {c.name: c.status for c in final.children} == {
+        "two": "FINISHED",
+        "inner": "FINISHED",
+        "FINISHED": "FINISHED",
+        "FAILED": "FAILED",
+        "KILLED": "KILLED",
+        "broken": "FAILED",
+    }
+
+
 def test_a_plain_script_makes_a_run_of_its_own(collector, client, until) -> None:
     """Outside a pipeline an MLflow run is a run file, sealed when it ends, and found again."""
     running = collector("--mlflow-linger=0.5")

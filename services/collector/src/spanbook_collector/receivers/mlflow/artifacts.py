@@ -10,7 +10,7 @@ from spanbook_runfile.model import Artifact
 
 from spanbook_collector.errors import Busy, TooLarge
 from spanbook_collector.receivers.http import Body
-from spanbook_collector.receivers.mlflow import fields, models, traces
+from spanbook_collector.receivers.mlflow import fields, models, spans, traces
 from spanbook_collector.receivers.mlflow.calls import Call, Json
 from spanbook_collector.receivers.mlflow.errors import MlflowError, not_kept
 from spanbook_collector.receivers.mlflow.records import Place
@@ -76,7 +76,7 @@ async def put(call: Call) -> Json:
             for some in place.artifact(spot.full, data, version):
                 await call.tracking.put(book, some)
         if spot.folder.startswith(f"{traces.FOLDER}/") and spot.path == "traces.json":
-            await traces.add_spans(call.tracking, spot.ref, data)
+            await spans.add(call.tracking, spot.ref, data)
     finally:
         body.release()
     return {}

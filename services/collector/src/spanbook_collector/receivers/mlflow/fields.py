@@ -169,32 +169,24 @@ def name(key: object, path: str, what: str) -> str:
     return key
 
 
-def _limited(value: str, path: str, limit: int) -> str:
-    if len(value) > limit:
-        raise MlflowError(
-            f"'{path}' exceeds the maximum length of {limit} characters: it has {len(value):,}"
-        )
-    return value
-
-
 def param(item: Mapping[str, Any], path: str = "") -> tuple[str, str]:
-    """A parameter's key and value.
+    """A parameter's key and value, a long value cut as MLflow's server cuts it.
 
     Raises:
         MlflowError: one of them will not do.
     """
     key = name(item.get("key"), f"{path}key", "Param")
-    return key, _limited(text(item, "value", ""), f"{path}value", MAX_PARAM)
+    return key, text(item, "value", "")[:MAX_PARAM]
 
 
 def tag(item: Mapping[str, Any], path: str = "", limit: int = MAX_TAG) -> tuple[str, str]:
-    """A tag's key and value.
+    """A tag's key and value, a long value cut as MLflow's server cuts it.
 
     Raises:
         MlflowError: one of them will not do.
     """
     key = name(item.get("key"), f"{path}key", "Tag")
-    return key, _limited(text(item, "value", ""), f"{path}value", limit)
+    return key, text(item, "value", "")[:limit]
 
 
 def point(item: Mapping[str, Any], path: str = "") -> Point:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
-from spanbook_collector.receivers.mlflow import artifacts, experiments, models, runs, traces
+from spanbook_collector.receivers.mlflow import artifacts, experiments, models, runs, spans, traces
 from spanbook_collector.receivers.mlflow.calls import Call, Handler, Json
 from spanbook_collector.receivers.mlflow.errors import MlflowError, not_kept
 
@@ -125,4 +125,4 @@ _CALLS: tuple[tuple[str, str, Handler], ...] = (
     ("DELETE", "traces/{trace}/tags", traces.delete_tag),
 )
 ROUTES = tuple(_routes())
-OTLP = Route("POST", "/v1/traces", traces.otlp, raw=True)  # below an attempt's address only
+OTLP = Route("POST", "/v1/traces", spans.export, raw=True)  # below an attempt's address only
