@@ -9,13 +9,12 @@ import math
 import os
 import random
 import socket
-import sqlite3
 import subprocess
 import threading
 import time
 import urllib.request
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -173,10 +172,6 @@ def real_server(folder: Path, runs: dict[str, list[Record]]) -> Iterator[Served]
         )
         try:
             _wait(process, f"http://127.0.0.1:{port}/health", folder / "server.log")
-            with closing(sqlite3.connect(folder / "mlflow.db")) as store, store:
-                store.execute(
-                    "DELETE FROM experiments WHERE experiment_id = 0"
-                )  # made at each start
             yield Served(f"http://127.0.0.1:{port}/")
         finally:
             os.killpg(process.pid, 15)

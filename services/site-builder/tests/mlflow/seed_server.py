@@ -29,7 +29,8 @@ def main(folder: Path) -> None:
     store = SqlAlchemyStore(f"sqlite:///{folder}/mlflow.db", "mlflow-artifacts:/")
     runs = json.loads((folder / "runs.json").read_text())
     with store.ManagedSessionMaker(read_only=False) as session:
-        # A store always has a Default experiment of its own, which no published site has.
+        # A store has a Default experiment of its own, which no published site has. It is marked
+        # and not removed: every process of the server that opens the store would make it anew.
         default = session.query(SqlExperiment).filter(SqlExperiment.experiment_id == 0)
         default.update({"lifecycle_stage": "deleted"})
         for number in dict.fromkeys(run["experiment"] for run in runs):
