@@ -66,7 +66,8 @@ def main() -> None:
     for name in asked:
         measured = measure(name)
         sections = earlier_sections() | {name: measured}  # read late: it may take long to measure
-        body = "".join(f"<!-- {n} -->\n{sections[n]}" for n in SECTIONS if n in sections)
+        order = dict.fromkeys([*SECTIONS, *sections])  # those measured by hand stay, at the end
+        body = "".join(f"<!-- {n} -->\n{sections[n]}" for n in order if n in sections)
         RESULTS.write_text(
             "# Measured\n\n`make bench` makes this page. Compare the ratios within a table; absolute "
             "figures are of one shared, noisy machine.\n\n" + body.rstrip() + "\n"
