@@ -249,8 +249,9 @@ def test_half_sent_grpc_messages_do_not_pile_up(collector, otlp) -> None:
 
 def test_a_grpc_client_that_behaves_outlives_its_connection(collector, otlp) -> None:
     """Where a connection has lasted long enough its client is moved to another, and none fails."""
-    running = collector("--read-timeout=0.05")  # a connection lasts twenty times that
-    end = time.monotonic() + 2.5
+    # a connection lasts twenty times the read time-out
+    running = collector("--read-timeout=0.2", "--max-runs=100000")
+    end = time.monotonic() + 6
     while time.monotonic() < end:
         running.export("traces", otlp.spans(otlp.id()))
 

@@ -156,7 +156,7 @@ def test_digests_and_commands_can_be_copied(page: Page, served: str, samples: Sa
     page.goto(served + samples.task("ok", "train_model"))
     digest = page.locator("#files .hash").first
     digest.get_by_role("button", name="Copy").click()
-    expect(digest.get_by_role("button")).to_have_text("Copied")
+    expect(digest.get_by_role("button")).to_have_text("Copied", timeout=30_000)
     copied = page.evaluate("navigator.clipboard.readText()")
     assert re.fullmatch(r"[0-9a-f]{64}", copied)
     assert copied in digest.inner_text()
