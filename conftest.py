@@ -6,6 +6,7 @@ import subprocess
 from collections.abc import Iterator
 from functools import cache
 
+import hypothesis
 import pytest
 
 HOW_TO_GET_ONE = (
@@ -46,6 +47,12 @@ def go_without_ryuk() -> None:
             ["docker", "pull", "--quiet", config.ryuk_image], capture_output=True, check=False
         )
         config.ryuk_disabled = pulled.returncode != 0
+
+
+def pytest_configure() -> None:
+    """CI repeats the same examples of hypothesis; a person's machine looks for new ones."""
+    if engine_required():
+        hypothesis.settings.load_profile("ci")
 
 
 @pytest.hookimpl(tryfirst=True)
