@@ -52,7 +52,7 @@ class Image:
             DockerContainer(build_image("runner"))
             .with_command(list(words))
             .with_volume_mapping(str(self.outputs), "/pipeline-outputs", "rw")
-            .with_volume_mapping(str(self.pipeline), "/work/pipeline.py", "ro")
+            .with_volume_mapping(str(self.pipeline), "/project/pipeline.py", "ro")
             .with_env("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9")
             .with_env("SPANBOOK_EXPORT_WAIT", "0.1")
             .with_tmpfs_mount("/tmp", "size=1g,mode=1777")
@@ -90,7 +90,7 @@ def image(tmp_path: Path) -> Image:
 def test_a_run_as_any_user(image, what, code, result):
     """A read-only root, no rights, a user that no passwd file knows: it runs, and owns what it wrote."""
     found, told = image.run(
-        "run", "/work/pipeline.py", "--param", f"what={what}", user="12345:23456"
+        "run", "/project/pipeline.py", "--param", f"what={what}", user="12345:23456"
     )
     assert found == code, told
     run = image.recorded()
@@ -104,17 +104,17 @@ def test_a_run_as_any_user(image, what, code, result):
 
 def test_help_and_wrong_usage(image):
     """``--help`` is 0, what is not there is 2, and the image says so without starting Ray."""
-    code, told = image.run("run", "/work/pipeline.py", "--help")
+    code, told = image.run("run", "/project/pipeline.py", "--help")
     assert code == 0
     assert "what=" in told or "what " in told
-    code, told = image.run("run", "/work/nowhere.py")
+    code, told = image.run("run", "/project/nowhere.py")
     assert code == 2
     assert "nowhere.py" in told
 
 
 def test_docker_stop_cancels(image):
     """SIGTERM stops the task, records cancellation, and all is on disk before the container ends."""
-    with image.start("run", "/work/pipeline.py", "--param", "what=sleep") as container:
+    with image.start("run", "/project/pipeline.py", "--param", "what=sleep") as container:
         wrapped = container.get_wrapped_container()
 
         def began() -> bool:
