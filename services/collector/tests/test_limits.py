@@ -15,6 +15,7 @@ from google.rpc import status_pb2
 
 MIB = 1 << 20
 JSON = "application/json"
+TRACES = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
 HEAD = (
     b"POST /v1/traces HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-protobuf\r\n"
     b"Content-Length: %d\r\n\r\n"
@@ -68,12 +69,11 @@ def test_zip_bombs_are_refused_in_bounded_memory(collector, otlp) -> None:
     for kind in ("application/x-protobuf", JSON):
         reply = running.post("traces", bomb, Content_Encoding="gzip", Content_Type=kind)
         assert reply.status == 413
-    method = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
     with (
         grpc.insecure_channel(running.address, compression=grpc.Compression.Gzip) as channel,
         pytest.raises(grpc.RpcError) as caught,
     ):
-        channel.unary_unary(method)(bytes(100 * MIB))
+        channel.unary_unary(TRACES)(bytes(100 * MIB))
     assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
     assert running.memory() < 300 * MIB
     _still_well(running, otlp)
@@ -171,8 +171,12 @@ def _http2(kind: int, flags: int, stream: int, body: bytes = b"") -> bytes:
 
 def _stalled_call() -> bytes:
     """A gRPC call that declares a message of a megabyte, and sends a thousand bytes of it."""
-    path = b"/opentelemetry.proto.collector.trace.v1.TraceService/Export"
-    fields = [(b":method", b"POST"), (b":scheme", b"http"), (b":path", path), (b":authority", b"x")]
+    fields = [
+        (b":method", b"POST"),
+        (b":scheme", b"http"),
+        (b":path", TRACES.encode()),
+        (b":authority", b"x"),
+    ]
     fields += [(b"content-type", b"application/grpc"), (b"te", b"trailers")]
     head = b"".join(b"\0" + bytes([len(k)]) + k + bytes([len(v)]) + v for k, v in fields)
     message = b"\0" + struct.pack(">I", 1_000_000) + b"x" * 1000
@@ -247,13 +251,19 @@ def test_half_sent_grpc_messages_do_not_pile_up(collector, otlp) -> None:
     _still_well(running, otlp)
 
 
-def test_a_grpc_client_that_behaves_outlives_its_connection(collector, otlp) -> None:
+def test_a_grpc_client_that_behaves_outlives_its_connection(collector, otlp, until) -> None:
     """Where a connection has lasted long enough its client is moved to another, and none fails."""
-    # a connection lasts twenty times the read time-out
-    running = collector("--read-timeout=0.2", "--max-runs=100000")
-    end = time.monotonic() + 6
-    while time.monotonic() < end:
-        running.export("traces", otlp.spans(otlp.id()))
+    running = collector("--read-timeout=0.1")  # a connection lasts twenty times that
+    states, payload = [], otlp.spans(otlp.id())
+    with grpc.insecure_channel(running.address) as channel:
+        channel.subscribe(states.append)
+        call = channel.unary_unary(TRACES)
+
+        def moved_twice() -> bool:
+            call(payload)
+            return states.count(grpc.ChannelConnectivity.READY) == 3
+
+        until(moved_twice, 60)
 
 
 def test_too_many_grpc_connections_are_closed(collector, otlp, until) -> None:
@@ -282,11 +292,22 @@ def test_too_many_grpc_connections_are_closed(collector, otlp, until) -> None:
     until(served, 20)
 
 
+def test_a_run_in_progress_is_not_kept_in_memory(collector, otlp) -> None:
+    """What has been acknowledged is on disk and nowhere else, whichever way it came."""
+    running = collector("--fsync=never")
+    run_id, large = otlp.id(), "x" * (512 << 10)
+    before = running.memory()
+    for _ in range(200):
+        running.export("logs", otlp.logs(run_id, [otlp.id()], body=large))
+        assert running.post("logs", otlp.logs(run_id, [otlp.id()], body=large)).status == 200
+    assert running.health()["runs_in_progress"][0]["bytes"] > 200 * MIB
+    assert running.memory() < before + 16 * MIB
+
+
 def test_five_hundred_connections(collector, otlp) -> None:
     """Five hundred clients at once, half of each transport, are all answered, in bounded memory."""
     running = collector()
     runs = [otlp.id() for _ in range(20)]
-    method = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
 
     def send(number: int) -> bool:
         payload = otlp.spans(runs[number % 20], 20, text="x" * 200)
@@ -294,7 +315,7 @@ def test_five_hundred_connections(collector, otlp) -> None:
             return running.post("traces", payload).status == 200
         options = [("grpc.use_local_subchannel_pool", 1)]
         with grpc.insecure_channel(running.address, options=options) as channel:
-            channel.unary_unary(method)(payload, timeout=60)
+            channel.unary_unary(TRACES)(payload, timeout=60)
         return True
 
     with ThreadPoolExecutor(500) as pool:

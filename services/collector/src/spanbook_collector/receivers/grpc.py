@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
 
 import grpc
 from grpc import aio
@@ -43,9 +42,9 @@ class Receiver(grpc.GenericRpcHandler):  # type: ignore[misc]
         return self._handlers.get(handler_call_details.method)
 
     def _handler(self, signal: Signal) -> grpc.RpcMethodHandler:
-        async def export(messages: AsyncIterator[bytes], context: aio.ServicerContext) -> bytes:
+        async def export(_: object, context: aio.ServicerContext) -> bytes:
             try:
-                payload = await self._read(messages)
+                payload = await self._read(context)
                 with self._budget.hold(len(payload)):
                     outcome = await self._ingest.export(signal, payload)
             except Refusal as refusal:
@@ -57,13 +56,15 @@ class Receiver(grpc.GenericRpcHandler):  # type: ignore[misc]
         # As a stream of one message, which is the same on the wire: so it is we who wait for it.
         return grpc.stream_unary_rpc_method_handler(export)
 
-    async def _read(self, messages: AsyncIterator[bytes]) -> bytes:
+    async def _read(self, context: aio.ServicerContext) -> bytes:
         try:
             async with asyncio.timeout(self._patience) as limit:
                 self._make_room()
                 self._coming[limit] = time.monotonic()
                 try:
-                    return await anext(messages)
+                    # Not by iteration: its generator refers to itself, and kept the message
+                    # till the garbage collector came.
+                    message: bytes = await context.read()
                 finally:
                     self._coming.pop(limit, None)
         except TimeoutError:
@@ -71,8 +72,9 @@ class Receiver(grpc.GenericRpcHandler):  # type: ignore[misc]
                 f"The request did not come within {self._patience:g} s "
                 "(--read-timeout, SPANBOOK_READ_TIMEOUT), or others waited for its place."
             ) from None
-        except StopAsyncIteration:
-            raise Invalid("The call has no message.") from None
+        if message is aio.EOF:
+            raise Invalid("The call has no message.")
+        return message
 
     def _make_room(self) -> None:
         """Give the slowest call up where there are many: each holds what came of its message."""
