@@ -38,6 +38,7 @@ class Collected:
     known: int = 0
     downloaded: int = 0
     forks: int = 0
+    left: int = 0  # that the rate limit did not let through
     expired: list[str] = field(default_factory=list)
     refused: list[tuple[str, str]] = field(default_factory=list)
     conflicts: list[tuple[str, str]] = field(default_factory=list)
@@ -51,6 +52,8 @@ class Collected:
         )
         if self.forks:
             yield f"{self.forks} artifacts of forks left out (--forks takes them)"
+        if self.left:
+            yield f"{self.left} artifacts left for the next time: GitHub's rate limit lasts too long"
         if self.expired:
             named = formats.text(", ".join(self.expired[:10]), MOST_TOLD)
             yield f"{len(self.expired)} artifacts expired on GitHub: {named}"
@@ -70,11 +73,13 @@ def collect(
     most_bytes: int = MOST_BYTES,
     forks: bool = False,
     zips: Path | None = None,
+    partial: bool = False,
     progress: Callable[[str], None] = lambda _: None,
 ) -> Collected:
     """Fetch what ``into`` lacks; what was done when it breaks off is kept, and skipped next time.
 
-    ``zips`` is a folder where downloads are kept, and looked for first, as ``<artifact id>.zip``.
+    ``zips`` is a folder where downloads are kept, and looked for first, as ``<artifact id>.zip``;
+    ``partial`` takes what came for enough where the rate limit lasts too long.
 
     Raises:
         GitHubError: the list could not be had, or the rate limit lasts too long.
@@ -89,7 +94,13 @@ def collect(
         collection = _Collection(github, into, most_bytes, zips or Path(scratch))
         wanted = [artifact for artifact in listed if collection.wants(artifact, forks=forks)]
         for number, (artifact, outcome) in enumerate(collection.downloads(wanted), start=1):
-            collection.take(artifact, outcome)
+            try:
+                collection.take(artifact, outcome)
+            except RateLimitedError:
+                if not partial:
+                    raise
+                collection.report.left = len(wanted) - number + 1
+                break
             if not zips:
                 collection.zip_of(artifact).unlink(missing_ok=True)
             progress(f"{number}/{len(wanted)} {formats.text(artifact.name, MOST_TOLD)}")

@@ -63,6 +63,11 @@ def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     )
     add_limits(parser)
     parser.add_argument(
+        "--partial",
+        action="store_true",
+        help="where the rate limit lasts longer, be content with what came: the next collection has the rest",
+    )
+    parser.add_argument(
         "--settings",
         type=Path,
         metavar="FILE",
@@ -113,6 +118,7 @@ def _collect(arguments: argparse.Namespace) -> Collected:
         most_artifacts=arguments.most_artifacts,
         most_bytes=arguments.most_bytes,
         forks=arguments.forks or settings.load(settings.find(arguments.settings)).forks,
+        partial=arguments.partial,
         progress=lambda text: print(text, file=sys.stderr, flush=True),
     )
     listing.save()
@@ -129,7 +135,7 @@ def client(arguments: argparse.Namespace, listing: Listing | None = None) -> Git
         raise SiteError(f"--repo takes OWNER/NAME, such as octo/cat; it was {arguments.repo!r}.")
     return GitHub(
         arguments.repo,
-        os.environ.get("GITHUB_TOKEN", ""),
+        os.environ.get("GITHUB_TOKEN", "").strip(),
         api=arguments.api,
         most_wait=arguments.max_wait,
         listing=listing,

@@ -21,6 +21,10 @@ class DeniedError(GitHubError):
     """The token is missing or wrong: no other request will fare better."""
 
 
+class BeyondError(GitHubError):
+    """422: the API lists no further than this."""
+
+
 class ExpiredError(GitHubError):
     """The artifact was deleted by GitHub."""
 

@@ -15,7 +15,9 @@ from urllib.parse import urljoin
 import requests
 
 from spanbook_site.collect import http
+from spanbook_site.collect.download import Download, GoneError
 from spanbook_site.collect.errors import (
+    BeyondError,
     DeniedError,
     ExpiredError,
     GitHubError,
@@ -63,9 +65,9 @@ class Artifact:
         return cls(
             id=int(item["id"]),
             name=str(item["name"]),
-            size=int(item["size_in_bytes"]),
+            size=int(item.get("size_in_bytes") or 0),
             digest=str(item.get("digest") or ""),
-            expired=bool(item["expired"]),
+            expired=bool(item.get("expired")),
             created_at=str(item.get("created_at") or ""),
             workflow_run=int(run["id"]) if run.get("id") else None,
             branch=str(run.get("head_branch") or ""),
@@ -112,13 +114,12 @@ class GitHub:
         seen: set[int] = set()  # a new artifact moves the others on to the next page meanwhile
         listed = 0
         for page in self._pages():
-            try:
-                parsed = [Artifact.parse(item) for item in page.items]
-            except (ValueError, KeyError, TypeError, AttributeError) as error:
-                raise GitHubError(
-                    f"GitHub's list of artifacts is not as documented: {error!r}."
-                ) from error
-            for artifact in parsed:
+            for item in page.items:
+                try:
+                    artifact = Artifact.parse(item)
+                except (ValueError, KeyError, TypeError, AttributeError) as error:
+                    logger.warning("An artifact is listed not as documented: %r", error)
+                    continue
                 if artifact.id not in seen and artifact.name.startswith(prefix):
                     seen.add(artifact.id)
                     yield artifact
@@ -130,8 +131,13 @@ class GitHub:
         """The list's pages: by the Link header, else by number as long as the count says."""
         first = f"{self._base}/actions/artifacts?per_page={PAGE}"
         url, items = f"{first}&page=1", 0
-        for number in range(2, MOST_PAGES):
-            page = self._page(url)
+        for number in range(2, MOST_PAGES + 2):
+            try:
+                page = self._page(url)
+            except BeyondError:
+                if not items:
+                    raise
+                break
             yield page
             items += len(page.items)
             following = urljoin(url, page.following) if page.following else ""
@@ -142,7 +148,7 @@ class GitHub:
             # the token goes to the API's own host only, whatever the header says
             own = http.same_host(following, self.api)
             url = following if own else f"{first}&page={number}"
-        raise GitHubError(f"GitHub lists more than {MOST_PAGES * PAGE:,} artifacts.")
+        logger.warning("Of GitHub's list of artifacts only the first %s were read.", f"{items:,}")
 
     def _page(self, url: str) -> Page:
         known = self._listing.get(url)
@@ -173,10 +179,11 @@ class GitHub:
                 f"it has {artifact.size:,} bytes, over the limit of {most:,}"
             )
         wrong = 0
+        download = Download(target, most)
 
         def once() -> None:
             nonlocal wrong
-            came = self._download_once(artifact, target, most)
+            came = self._download_once(artifact, download)
             if not artifact.digest.startswith("sha256:") or artifact.digest == "sha256:" + came:
                 return
             wrong += 1
@@ -187,19 +194,21 @@ class GitHub:
 
         self._patience.tried(f"the download of artifact {artifact.id}", once)
 
-    def _download_once(self, artifact: Artifact, target: Path, most: int) -> str:
+    def _download_once(self, artifact: Artifact, download: Download) -> str:
         # the redirect leads to another host, for a minute, and must not see the token
         url = f"{self._base}/actions/artifacts/{artifact.id}/zip"
-        answer = self._get(url, {})
-        if answer.status_code in (requests.codes.gone, requests.codes.not_found):
-            raise ExpiredError
-        self._check(answer)
-        if not answer.is_redirect:
-            raise GitHubError(f"GitHub answered {answer.status_code}, not with a redirect.")
-        link = urljoin(answer.url, answer.headers["Location"])
+        with self._get(url, {}, stream=True) as answer:
+            if answer.status_code in (requests.codes.gone, requests.codes.not_found):
+                raise ExpiredError
+            self._check(answer)
+            if answer.status_code == requests.codes.ok:  # a server, or a proxy, that needs no other
+                return download.take(answer).sha256
+            if not answer.is_redirect:
+                raise GitHubError(f"GitHub answered {answer.status_code}, not with a redirect.")
+            link = urljoin(answer.url, answer.headers["Location"])
         try:
-            return http.download(link, target, most).sha256
-        except http.GoneError as error:
+            return download.fetch(link).sha256
+        except GoneError as error:
             raise http.BrokenOffError("the download link answered 404") from error
 
     def pages_url(self) -> str | None:
@@ -219,10 +228,12 @@ class GitHub:
                 f"GitHub's answer on Pages is not as documented: {error!r}."
             ) from error
 
-    def _get(self, url: str, headers: Mapping[str, str]) -> requests.Response:
+    def _get(
+        self, url: str, headers: Mapping[str, str], *, stream: bool = False
+    ) -> requests.Response:
         """One API call; the token goes to the API's own host only, also where a repository moved."""
         for _ in range(MOST_MOVES):
-            answer = self._within_limits(url, headers)
+            answer = self._within_limits(url, headers, stream=stream)
             if answer.status_code not in MOVED:
                 return answer
             moved = urljoin(url, answer.headers.get("Location", ""))
@@ -231,7 +242,9 @@ class GitHub:
             url = moved
         raise GitHubError(f"GitHub's API redirects more than {MOST_MOVES} times.")
 
-    def _within_limits(self, url: str, headers: Mapping[str, str]) -> requests.Response:
+    def _within_limits(
+        self, url: str, headers: Mapping[str, str], *, stream: bool
+    ) -> requests.Response:
         def once() -> requests.Response:
             answer = requests.get(
                 url,
@@ -239,12 +252,13 @@ class GitHub:
                 auth=self._auth,
                 timeout=http.TIMEOUT,
                 allow_redirects=False,
+                stream=stream,
             )
             limit = http.rate_limit(answer)
             if limit is not None:
                 self._patience.sit_out(limit)
-                raise http.BrokenOffError("the rate limit was sat out")
-            if answer.status_code in http.PASSING:
+                raise http.SatOutError("its rate limit was sat out")
+            if http.passing(answer.status_code):
                 raise http.BrokenOffError(f"GitHub answered {answer.status_code}")
             return answer
 
@@ -258,5 +272,7 @@ class GitHub:
                 f"GitHub answered {code} for {self.repository}: the repository is not there, or "
                 "its token may not read artifacts. Set GITHUB_TOKEN to one with 'actions: read'."
             )
+        if code == requests.codes.unprocessable_entity:
+            raise BeyondError(f"GitHub answered 422: {answer.text[:200]}")
         if code >= requests.codes.bad_request:
             raise GitHubError(f"GitHub answered {code}: {answer.text[:200]}")

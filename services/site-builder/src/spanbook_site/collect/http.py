@@ -1,31 +1,28 @@
-"""GET requests that survive passing faults, and downloads that bear no credentials."""
+"""GET requests that survive passing faults and sit out rate limits."""
 
-import hashlib
 import logging
+import math
 import random
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
-from pathlib import Path
 from typing import TypeVar
 from urllib.parse import urlsplit
 
 import requests
 from requests.auth import AuthBase
 
-from spanbook_site.collect.errors import (
-    ExpiredError,
-    GitHubError,
-    RateLimitedError,
-    RefusedArtifactError,
-)
+from spanbook_site.collect.errors import GitHubError, RateLimitedError
 
 TRIES = 6
 TIMEOUT = (10, 60)  # seconds to connect, seconds without a byte
-CHUNK = 1 << 20
-PASSING = {408, 500, 502, 503, 504}
+FAULTS = (  # of the connection: the next may fare better
+    requests.ConnectionError,
+    requests.Timeout,
+    requests.exceptions.ChunkedEncodingError,
+    requests.exceptions.ContentDecodingError,
+)
 WITHOUT_A_TIME = 60.0  # seconds: what GitHub asks for where it names none
 AGENT = {"User-Agent": "spanbook-site"}
 Made = TypeVar("Made")
@@ -37,8 +34,8 @@ class BrokenOffError(Exception):
     """It may be tried again from its start."""
 
 
-class GoneError(Exception):
-    """404: it is not there."""
+class SatOutError(BrokenOffError):
+    """A rate limit is over: it may be tried again at once."""
 
 
 class Bearer(AuthBase):
@@ -61,6 +58,7 @@ class Patience:
         self.most_wait = most_wait
         self._sleep = sleep
         self._waited = 0.0
+        self._over = -math.inf  # when the last wait ended, of the monotonic clock
         self._lock = threading.Lock()
 
     def wait(self) -> None:
@@ -69,17 +67,22 @@ class Patience:
             pass
 
     def sit_out(self, seconds: float) -> None:
-        """Hold all threads for a rate limit.
+        """Hold all threads for a rate limit; what another waits meanwhile counts for all.
 
         Raises:
             RateLimitedError: that would be longer than we were told to wait.
         """
+        asked = time.monotonic()
         with self._lock:
+            seconds -= max(0.0, self._over - asked)
+            if seconds <= 0:
+                return
             self._waited += seconds
             if self._waited > self.most_wait:
                 raise RateLimitedError(seconds)
             logger.warning("GitHub's rate limit: waiting %.0f s.", seconds)
             self._sleep(seconds)
+            self._over = time.monotonic()
 
     def back_off(self, attempt: int, why: object) -> None:
         """Wait a little longer each time, not in step with others."""
@@ -97,58 +100,14 @@ class Patience:
             self.wait()
             try:
                 return once()
-            except (requests.ConnectionError, requests.Timeout, BrokenOffError) as error:
+            except (*FAULTS, BrokenOffError) as error:
                 if attempt == TRIES:
                     raise GitHubError(f"{what} failed {TRIES} times: {error}") from error
-                self.back_off(attempt, f"{what}: {error}")
+                if not isinstance(error, SatOutError):
+                    self.back_off(attempt, f"{what}: {error}")
+            except requests.RequestException as error:  # such as an address that is none
+                raise GitHubError(f"{what} failed: {error}") from error
         raise AssertionError  # the last try returned or raised
-
-
-@dataclass(frozen=True)
-class Downloaded:
-    """A file that came: its SHA-256 in hex, and its bytes."""
-
-    sha256: str
-    size: int
-
-
-def download(url: str, target: Path, most: int) -> Downloaded:
-    """Stream a URL to a file, once, without credentials.
-
-    Raises:
-        BrokenOffError, requests.ConnectionError, requests.Timeout: it may be tried again.
-        GoneError: 404.
-        ExpiredError: 410.
-        RefusedArtifactError: more than ``most`` bytes came.
-        GitHubError: another answer.
-    """
-    digest, size = hashlib.sha256(), 0
-    with requests.get(url, stream=True, timeout=TIMEOUT, headers=AGENT, auth=Bearer()) as answer:
-        if answer.status_code in PASSING or answer.status_code == requests.codes.too_many_requests:
-            raise BrokenOffError(f"it answered {answer.status_code}")
-        if answer.status_code == requests.codes.not_found:
-            raise GoneError
-        if answer.status_code == requests.codes.gone:
-            raise ExpiredError
-        if answer.status_code == requests.codes.forbidden:  # a link past its minute
-            raise BrokenOffError("it answered 403")
-        if not answer.ok:
-            raise GitHubError(f"The download answered {answer.status_code}.")
-        with target.open("wb") as out:
-            try:
-                for chunk in answer.iter_content(CHUNK):
-                    size += len(chunk)
-                    if size > most:
-                        raise RefusedArtifactError(f"more than {most:,} bytes came")
-                    digest.update(chunk)
-                    out.write(chunk)
-            except requests.exceptions.ChunkedEncodingError as error:
-                raise BrokenOffError(str(error)) from error
-        declared = answer.headers.get("Content-Length", "")
-        packed = answer.headers.get("Content-Encoding", "identity") != "identity"
-    if declared.isdigit() and not packed and int(declared) != size:
-        raise BrokenOffError(f"{size:,} of {int(declared):,} bytes came")
-    return Downloaded(digest.hexdigest(), size)
 
 
 def rate_limit(answer: requests.Response) -> float | None:
@@ -167,6 +126,11 @@ def rate_limit(answer: requests.Response) -> float | None:
     if answer.status_code == 429 or "rate limit" in answer.text[:10_000].lower():
         return WITHOUT_A_TIME
     return None
+
+
+def passing(code: int) -> bool:
+    """Whether an answer of this status may be another one the next time."""
+    return code == 408 or code >= 500
 
 
 def _seconds(after: str) -> float:

@@ -28,7 +28,11 @@ class Page:
         Raises:
             KeyError, TypeError, AttributeError: it is not as documented.
         """
-        items = [{key: item.get(key) for key in ITEM} for item in body["artifacts"]]
+        items = [
+            {key: item.get(key) for key in ITEM}
+            for item in body["artifacts"]
+            if isinstance(item, dict)
+        ]
         total = body.get("total_count")
         return cls(
             items=items,

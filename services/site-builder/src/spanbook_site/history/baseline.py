@@ -11,6 +11,7 @@ from spanbook_runfile.paths import RUN_ID
 
 from spanbook_site.collect import http
 from spanbook_site.collect.collect import MOST_BYTES, runs_of
+from spanbook_site.collect.download import GoneError
 from spanbook_site.collect.errors import ExpiredError, GitHubError, RefusedArtifactError
 from spanbook_site.collect.github import GitHub
 from spanbook_site.errors import SiteError
@@ -54,7 +55,7 @@ def _from_site(site: str, run: Run, into: Path, patience: http.Patience) -> Path
             fetch_verified(url, target, MOST_BYTES, entry.get("sha256"), patience)
             put(into, run_id, target.read_bytes(), MOST_BYTES, trimmed=False)
             return into / f"{run_id}.json"
-        except (http.GoneError, ExpiredError, RefusedArtifactError):
+        except (GoneError, ExpiredError, RefusedArtifactError):
             continue
         finally:
             target.unlink(missing_ok=True)

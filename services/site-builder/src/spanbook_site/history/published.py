@@ -16,6 +16,7 @@ from spanbook_runfile.paths import RUN_ID
 
 from spanbook_site.collect import http
 from spanbook_site.collect.collect import MOST_BYTES, is_held
+from spanbook_site.collect.download import Download, GoneError
 from spanbook_site.collect.errors import ExpiredError, GitHubError, RefusedArtifactError
 from spanbook_site.errors import SiteError
 from spanbook_site.history.index import VERSION
@@ -37,14 +38,15 @@ def fetch_index(site: str, patience: http.Patience) -> Mapping[str, Any] | None:
     url = urljoin(_folder(site), Urls.HISTORY)
     with tempfile.TemporaryDirectory(prefix="spanbook-history-") as scratch:
         target = Path(scratch) / "history.json"
+        download = Download(target, MOST_INDEX)
 
         def once() -> None:
-            http.download(url, target, MOST_INDEX)
+            download.fetch(url)
 
         try:
             patience.tried(f"fetching {url}", once)
             return _parsed(target.read_bytes())
-        except (http.GoneError, ExpiredError):
+        except (GoneError, ExpiredError):
             return None
         except (ValueError, KeyError, TypeError, RefusedArtifactError) as error:
             raise GitHubError(
@@ -146,7 +148,7 @@ def _restore_one(
             )
             put(into, run_id, target.read_bytes(), most, trimmed=trimmed)
             return ""
-        except (http.GoneError, ExpiredError):
+        except (GoneError, ExpiredError):
             why = why or "the published site lists it, but has it no more"
         except RefusedArtifactError as error:
             why = why or str(error)
@@ -165,8 +167,9 @@ def fetch_verified(
         GoneError, ExpiredError: it is not there.
         GitHubError: the site cannot be reached.
     """
+    download = Download(target, most)
     for _ in range(TRIES_OF_A_DIGEST):
-        came = patience.tried(f"fetching {url}", lambda: http.download(url, target, most))
+        came = patience.tried(f"fetching {url}", lambda: download.fetch(url))
         if digest is None or came.sha256 == digest:
             return
     raise RefusedArtifactError(f"what came has not the digest {str(digest)[:64]} that is listed")
