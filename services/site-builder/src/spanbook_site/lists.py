@@ -20,6 +20,7 @@ from spanbook_site.templating import Templates
 from spanbook_site.urls import Urls
 
 SHARD = 200  # runs
+TELLING = 30  # newest runs that say which columns a list has
 WINDOW = 200  # newest runs that list pages, trends and charts show without script
 
 
@@ -47,9 +48,9 @@ class Lists:
         good = [r for r in every if not r.broken]
         broken = [r for r in every if r.broken]
         main, changes = [r for r in good if r.main], [r for r in good if not r.main]
-        columns = home.columns(self._newest(main or changes, 30), self.templates.settings)
+        columns = home.columns(self._newest(main or changes, TELLING), self.templates.settings)
         for group, records in (("runs", main), ("changes", changes)):
-            self._run_shards(group, records, columns)
+            self._run_shards(group, records)
         self._home(main, changes, broken, columns)
         sealed = [r for r in good if not r.live]  # a run in progress changes each second
         self._tasks(sealed)
@@ -71,17 +72,17 @@ class Lists:
     def _newest(self, records: Sequence[Record], count: int) -> list[Summary]:
         return [self.summary(r.key) for r in records[: -count - 1 : -1]]
 
-    def _run_shards(
-        self, group: str, records: Sequence[Record], columns: Sequence[home.Column]
-    ) -> None:
+    def _run_shards(self, group: str, records: Sequence[Record]) -> None:
+        """Each has its own runs' columns, so that a new metric leaves the shards before it alone."""
         total = -(-len(records) // SHARD)
         for number in range(1, total + 1):
             part = records[(number - 1) * SHARD : number * SHARD]
             last = number >= total - 1  # its page links to the next, if there is one
-            key = key_of(map(str, columns), _versions(part), str(last and total))
+            key = key_of(_versions(part), str(last and total))
 
             def write(output: Output, number: int = number, part: Sequence[Record] = part) -> None:
                 rows = [self.summary(r.key) for r in reversed(part)]
+                columns = home.columns(rows[:TELLING], self.templates.settings)
                 home.write_shard(output, self.templates, group, number, total, rows, columns)
 
             self.memo.group(f"{group}/{number}", key, self.output, write)
@@ -165,11 +166,9 @@ class Lists:
 
             def write(output: Output, number: int = number, part: Sequence[Record] = part) -> None:
                 found = tasks.rows_of(name, [self.summary(r.key) for r in reversed(part)])
-                tasks.write_shard(output, self.templates, name, number, found, columns)
+                tasks.write_shard(output, self.templates, name, number, found)
 
-            self.memo.group(
-                f"{group}/{number}", key_of(columns.key, _versions(part)), self.output, write
-            )
+            self.memo.group(f"{group}/{number}", key_of(_versions(part)), self.output, write)
 
         def write_page(output: Output) -> None:
             tasks.write_page(
@@ -203,7 +202,7 @@ class Lists:
                 output,
                 order=[r.key for r in sealed],
                 changed=self.memo.changed,
-                before=known[0] if known else None,
+                before=known,
                 key=key,
                 summary=self.summary,
                 main=self.templates.settings.main,

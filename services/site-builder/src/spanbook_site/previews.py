@@ -98,36 +98,16 @@ def parquet(data: bytes) -> Preview | None:
 
 def onnx(data: bytes) -> Preview | None:
     """The inputs and outputs of an ONNX model, as rows of side, name, type and shape."""
-    import onnx as onnx_  # noqa: PLC0415 - slow to import
-    from google.protobuf.message import DecodeError  # noqa: PLC0415
+    from spanbook_site import models  # noqa: PLC0415 - brings protobuf
 
     try:
-        model = onnx_.load_model_from_string(data)
-        weights = {tensor.name for tensor in model.graph.initializer}
-        rows = [["input", *_value(i)] for i in model.graph.input if i.name not in weights]
-        rows += [["output", *_value(o)] for o in model.graph.output]
-    except (DecodeError, ValueError, UnicodeDecodeError, AttributeError):
+        rows, note = models.head(data)
+    except ValueError:
         return None
-    opset = ", ".join(f"{o.domain or 'ai.onnx'} {o.version}" for o in model.opset_import)
-    maker = formats.text(model.producer_name or "unknown", 60)
-    note = f"ONNX, opset {formats.text(opset, 80)}; {len(model.graph.node)} nodes; made by {maker}."
-    return Preview("onnx", columns=["", "name", "type", "shape"], rows=rows[:40], note=note)
-
-
-def _value(info: Any) -> list[str]:
-    import onnx as onnx_  # noqa: PLC0415
-
-    kind = info.type.WhichOneof("value")
-    if kind != "tensor_type":
-        return [formats.text(info.name, 80), str(kind or "unknown").replace("_type", ""), ""]
-    tensor = info.type.tensor_type
-    dims = [
-        d.dim_param or (str(d.dim_value) if d.HasField("dim_value") else "?")
-        for d in tensor.shape.dim
-    ]
-    name = onnx_.TensorProto.DataType.Name(tensor.elem_type).lower()
-    return [
-        formats.text(info.name, 80),
-        name,
-        formats.text(" \N{MULTIPLICATION SIGN} ".join(dims) or "scalar", 80),
-    ]
+    shown = [[formats.text(cell, 80) for cell in row] for row in rows[:40]]
+    return Preview(
+        "onnx",
+        columns=["", "name", "type", "shape"],
+        rows=shown,
+        note=formats.text(f"ONNX, {note}."),
+    )

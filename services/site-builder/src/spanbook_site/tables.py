@@ -5,7 +5,7 @@ one new run costs a columnar copy and not a reading of every summary.
 """
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ import pyarrow.csv as pa_csv
 import pyarrow.json as pa_json
 import pyarrow.parquet as pq
 
-from spanbook_site.output import Output
+from spanbook_site.output import Output, version_of
 from spanbook_site.summary import Summary, is_main
 
 log = logging.getLogger("spanbook_site")
@@ -94,7 +94,7 @@ def write(
     *,
     order: Sequence[str],
     changed: Iterable[str],
-    before: str | None,
+    before: tuple[str, Mapping[str, str]] | None,
     key: str,
     summary: Callable[[str], Summary],
     main: Sequence[str],
@@ -105,26 +105,32 @@ def write(
         output: where to.
         order: every run's id, oldest first.
         changed: runs whose rows must be made anew, or are gone.
-        before: the digest that the last build's tables bear, if they can be built upon.
+        before: the digest that the last build's tables bear, and their files' versions, if they can be built upon.
         key: the digest of these runs.
         summary: gives a run's summary.
         main: branches that count as main.
     """
-    old = _read(output.root, before) if before else None
+    old = _read(output.root, before[0]) if before else None
     anew = set(changed) if old else set(order)
     wanted = [run for run in order if run in anew]
     rows = _rows(wanted, summary, main)
     newest = list(order[len(order) - len(wanted) :]) == wanted
     place = None if newest else _column(order)
     for name, schema in SCHEMAS.items():
-        table = _table(rows[name], schema)
+        table = added = _table(rows[name], schema)
+        grown = False
         if old:
-            kept = old[name].filter(pc.invert(pc.is_in(old[name]["run"], _column(sorted(anew)))))
+            gone = pc.is_in(old[name]["run"], _column(sorted(anew)))
+            grown = newest and not pc.any(gone).as_py()
+            kept = old[name] if grown else old[name].filter(pc.invert(gone))
             table = pa.concat_tables([kept.cast(schema), table])
             if place is not None:
                 rank = pa.table({"rank": pc.index_in(table["run"], place)})
                 table = table.take(pc.sort_indices(rank, [("rank", "ascending")]))
-        _write(output, name, table.combine_chunks(), key)
+        _write_parquet(output, name, table.combine_chunks(), key)
+        if name in WITH_CSV:
+            head = _text_before(output.root, name, before[1]) if before and grown else b""
+            _write_csv(output, name, added if head else table, head)
 
 
 def _rows(
@@ -223,15 +229,28 @@ def _read(root: Path, key: str) -> dict[str, Any] | None:
     return tables
 
 
-def _write(output: Output, name: str, table: Any, key: str) -> None:
+def _write_parquet(output: Output, name: str, table: Any, key: str) -> None:
     sink = pa.BufferOutputStream()
     marked = table.replace_schema_metadata({KEY: key, b"spanbook.version": str(VERSION)})
     pq.write_table(marked, sink, compression="zstd", use_dictionary=False, row_group_size=1 << 17)
     output.write(f"data/{name}.parquet", sink.getvalue().to_pybytes())
-    if name in WITH_CSV:
-        text = pa.BufferOutputStream()
-        pa_csv.write_csv(_plain(table), text)
-        output.write(f"data/{name}.csv", text.getvalue().to_pybytes())
+
+
+def _write_csv(output: Output, name: str, table: Any, head: bytes) -> None:
+    """A table as text, or what comes after ``head``."""
+    text = pa.BufferOutputStream()
+    pa_csv.write_csv(_plain(table), text, pa_csv.WriteOptions(include_header=not head))
+    output.write(f"data/{name}.csv", head + text.getvalue().to_pybytes())
+
+
+def _text_before(root: Path, name: str, versions: Mapping[str, str]) -> bytes:
+    """The last build's CSV, or nothing where someone else wrote to it since."""
+    address = f"data/{name}.csv"
+    try:
+        found = (root / address).read_bytes()
+    except OSError:
+        return b""
+    return found if version_of(found) == versions.get(address) else b""
 
 
 def _plain(table: Any) -> Any:

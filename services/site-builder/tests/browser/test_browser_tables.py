@@ -240,7 +240,8 @@ def test_ten_thousand_rows_are_sorted_searched_and_filtered(page: Page, base: st
           const count = table.columns.length;
           table.rows.list = [];
           const rest = Array(count - rows[0][1].length).fill("");
-          table.rows.add(rows.map(([id, values]) => [id, [...values, ...rest], html]));
+          const keys = table.columns.map((column) => column.key);
+          table.rows.add({ keys, rows: rows.map(([id, values]) => [id, [...values, ...rest], html]) });
           table.whole = true;
           table.view();
         }""",
@@ -257,3 +258,33 @@ def test_ten_thousand_rows_are_sorted_searched_and_filtered(page: Page, base: st
     table.get_by_role("button", name="Filter").click()
     table.get_by_label("Filter Duration").fill("<5")
     expect(table.locator(".count")).to_have_text(f"{SHORT} of 10,000 rows")
+
+
+def test_a_shard_may_have_other_columns(page: Page, base: str) -> None:
+    """Rows of long ago come with the columns of their time: each value stands under its own head."""
+    page.goto(base + TASK)
+    page.evaluate(
+        """() => {
+          const table = spanbook.tables.get(document.querySelector("#experiment"));
+          const keys = ["state", "metric:gone", "metric:loss", "run"];
+          const html = "<tr data-id='old'><td>ok</td><td>7</td><td>0.25</td><td>of old</td></tr>";
+          table.rows.list = [];
+          table.rows.add({ keys, rows: [["old", ["success", 7, 0.25, "of old"], html]] });
+          table.whole = true;
+          table.view();
+        }"""
+    )
+    table = page.locator("#experiment")
+    expect(table.locator(".count")).to_have_text("1 row")
+    shown = {
+        key: column(table, number_of(table, key))[0]
+        for key in ("state", "run", "metric:loss", "metric:accuracy", "param:size")
+    }
+    assert shown == {
+        "state": "ok",
+        "run": "of old",
+        "metric:loss": "0.25",
+        "metric:accuracy": "",
+        "param:size": "",
+    }
+    assert "7" not in table.locator("tbody").inner_text()

@@ -49,7 +49,10 @@ def test_adding_runs_one_by_one_gives_what_a_cold_build_gives(tmp_path: Path) ->
 
 @pytest.mark.parametrize(
     ("fresh", "spared"),
-    [(False, ("pyarrow", "nbconvert", "google.protobuf")), (True, ("nbconvert", "pandas"))],
+    [
+        (False, ("pyarrow", "nbformat", "google.protobuf")),
+        (True, ("nbformat", "onnx", "pandas")),
+    ],
     ids=["nothing new", "one more"],
 )
 def test_a_build_imports_only_what_its_pages_need(
@@ -95,18 +98,40 @@ def test_a_run_is_rendered_once(tmp_path: Path) -> None:
 def test_a_new_run_leaves_full_shards_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Run lists are sharded from the oldest run, so a new one changes the last shard only."""
+    """Lists are sharded from the oldest run, so a new one, and new columns with it, change the last only."""
     monkeypatch.setattr(lists, "SHARD", 3)
-    paths = history(tmp_path, 14)
-    last = paths.pop()
+    history(tmp_path, 13)
+    build(tmp_path, tmp_path / "site")
+    data = tmp_path / "site" / "data"
+    before = {p: p.stat().st_mtime_ns for p in data.rglob("0001.js*")}
+    assert {p.parent.name for p in before} == {"runs", "changes", "train", "fetch"}
+    run = SampleRun("other columns", start=golden.START + golden.DAY)
+    attempt = run.task("train").attempt(0.0)
+    attempt.parameters(0.1, depth=3)
+    attempt.metric(0.2, "recall", 0.5)
+    attempt.end(1.0).end()
+    (tmp_path / "runs" / f"{run.id}.json").write_bytes(run.finish().sealed())
+    build(tmp_path, tmp_path / "site")
+    assert {p: p.stat().st_mtime_ns for p in before} == before
+    newest = json.loads(max((data / "tasks" / "train").glob("0*.json")).read_text())
+    assert {"param:depth", "metric:recall"} <= set(newest["keys"])
+    oldest = json.loads((data / "tasks" / "train" / "0001.json").read_text())
+    assert "metric:recall" not in oldest["keys"]
+
+
+def test_tables_that_someone_wrote_to_are_made_anew(tmp_path: Path) -> None:
+    """A new run's lines go to the end of the CSV, unless it is not as the last build left it."""
+    last = history(tmp_path, 4)[-1]
+    build(tmp_path, tmp_path / "whole")
+    whole = (tmp_path / "whole" / "data" / "runs.csv").read_bytes()
     last.rename(tmp_path / last.name)
     build(tmp_path, tmp_path / "site")
-    first = tmp_path / "site" / "data" / "runs" / "0001.json"
-    assert first.exists()
-    stamp = first.stat().st_mtime_ns
+    table = tmp_path / "site" / "data" / "runs.csv"
+    assert whole.startswith(table.read_bytes())
+    table.write_bytes(table.read_bytes() + b"mine\n")
     (tmp_path / last.name).rename(last)
     build(tmp_path, tmp_path / "site")
-    assert first.stat().st_mtime_ns == stamp
+    assert table.read_bytes() == whole
 
 
 def test_a_run_taken_away_takes_its_pages_along(tmp_path: Path) -> None:

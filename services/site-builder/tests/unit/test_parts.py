@@ -1,6 +1,5 @@
-"""Small parts: addresses, formats, the critical path, the time axis, notebooks, and settings."""
+"""Small parts: addresses, formats, the critical path, the time axis, and settings."""
 
-import json
 from dataclasses import fields
 from pathlib import Path
 
@@ -16,7 +15,6 @@ from spanbook_site.draw.folding import fold
 from spanbook_site.draw.gantt import gantt, ticks
 from spanbook_site.draw.layers import in_layers
 from spanbook_site.errors import OutputError, SettingsError
-from spanbook_site.notebooks import notebook_html
 from spanbook_site.output import Output
 from spanbook_site.urls import Urls, slug
 
@@ -191,27 +189,3 @@ def test_every_setting_is_documented() -> None:
     raw = yaml.safe_load(example)
     assert set(raw) == {f.name for f in fields(settings.Settings)}
     assert set(raw["reports"][0]) == {f.name for f in fields(settings.Report)}
-
-
-def _notebook(lexer: str, source: str, html: str) -> bytes:
-    shown = {"output_type": "display_data", "data": {"text/html": html}, "metadata": {}}
-    cell = {"cell_type": "code", "id": "a", "metadata": {}, "execution_count": 1,
-            "source": source, "outputs": [shown]}  # fmt: skip
-    metadata = {"language_info": {"name": "python", "pygments_lexer": lexer}}
-    book = {"cells": [cell], "metadata": metadata, "nbformat": 4, "nbformat_minor": 5}
-    return json.dumps(book).encode()
-
-
-def test_a_notebooks_code_is_in_the_colours_of_its_language() -> None:
-    """Code is highlighted as what it is, with IPython installed and without it."""
-    assert '<span class="kn">import</span>' in notebook_html(_notebook("ipython3", "import os", ""))
-    assert '<span class="k">SELECT</span>' in notebook_html(_notebook("sql", "SELECT 1", ""))
-    assert '<span class="k">ls</span>' not in notebook_html(_notebook("text", "ls", ""))
-
-
-def test_a_notebooks_image_has_a_text() -> None:
-    """An image without one is said to have none; one that has it keeps it."""
-    page = notebook_html(_notebook("python", "1", '<img src="a"><img src="b" alt="A curve">'))
-    assert page.count("alt=") == 2
-    assert 'alt="No description has been provided for this image" src="a"' in page
-    assert 'src="b" alt="A curve"' in page

@@ -96,7 +96,7 @@ def write_shard(
     ]
     output.write_data(
         Urls.runs_data(group, number),
-        {"version": 1, "keys": [*KEYS, *(c.key for c in chosen)], "rows": data},
+        {"version": 2, "keys": [*KEYS, *(f"metric:{c.key}" for c in chosen)], "rows": data},
     )
 
 

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from spanbook_site import formats
-from spanbook_site.memo import key_of
 from spanbook_site.output import Output
 from spanbook_site.pages import numbers
 from spanbook_site.settings import Settings
@@ -53,9 +52,11 @@ class Columns:
     places: Mapping[str, int | None]  # decimals of each metric
 
     @property
-    def key(self) -> str:
-        """A digest of them."""
-        return key_of(self.parameters, self.metrics, map(str, self.places.values()))
+    def keys(self) -> list[str]:
+        """The names of all columns, as the table's heads have them."""
+        parameters = [f"param:{key}" for key in self.parameters]
+        metrics = [f"metric:{key}" for key in self.metrics]
+        return ["state", "run", "label", "start", "duration", *parameters, *metrics]
 
 
 def rows_of(name: str, newest: Sequence[Summary]) -> list[Row]:
@@ -80,20 +81,19 @@ def write_shard(
     name: str,
     number: int,
     rows: Sequence[Row],
-    columns: Columns,
 ) -> None:
-    """One shard of a task's table."""
-    page = Urls.task(name)
+    """One shard of a task's table, with the columns that its own runs call for."""
+    page, shown = Urls.task(name), columns(rows)
     data = [
         [
             row.id,
-            _values(row, columns),
-            templates.macro("_experiment.html", "task_row", page, row, columns),
+            _values(row, shown),
+            templates.macro("_experiment.html", "task_row", page, row, shown),
         ]
         for row in rows
     ]
-    keys = ["state", "run", "label", "start", "duration", *columns.parameters, *columns.metrics]
-    output.write_data(Urls.task_data(name, number), {"version": 1, "keys": keys, "rows": data})
+    content = {"version": 2, "keys": shown.keys, "rows": data}
+    output.write_data(Urls.task_data(name, number), content)
 
 
 def _values(row: Row, columns: Columns) -> list[Any]:

@@ -42,6 +42,10 @@
     if (!row.tr) {
       template.innerHTML = row.html;
       row.tr = template.content.firstElementChild;
+      if (row.places) {
+        const cells = [...row.tr.cells];
+        row.tr.replaceChildren(...row.places.map((place) => cells[place] || document.createElement("td")));
+      }
       row.html = null;
     }
     return row.tr;
@@ -83,11 +87,15 @@
       this.haystack = null;
     }
 
-    /** Add a shard's rows, `[id, values, html]`, but those that are there already. */
-    add(shard) {
+    /** Add a shard's rows, `[id, values, html]`, but those that are there already; `keys` are its own columns. */
+    add({ keys, rows }) {
       const known = new Set(this.list.map((row) => row.id));
-      for (const [id, values, html] of shard) {
-        if (!known.has(id)) this.list.push({ id, values: values.map((value, index) => typed(value, this.columns[index])), html });
+      const own = this.columns.map((column) => keys.indexOf(column.key));
+      const places = keys.length === own.length && own.every((place, index) => place === index) ? null : own;
+      for (const [id, found, html] of rows) {
+        if (known.has(id)) continue;
+        const values = this.columns.map((column, index) => typed(found[own[index]], column));
+        this.list.push({ id, values, html, places });
       }
       this.orders.clear();
       this.haystack = null;

@@ -192,7 +192,7 @@
       this.status.textContent = "Loading …";
       try {
         const shards = await this.loading;
-        if (!this.whole) for (const { rows } of shards) this.rows.add(rows);
+        if (!this.whole) for (const shard of shards) this.rows.add(shard);
         this.total = this.rows.list.length;
       } catch (error) {
         this.problem = `Not all rows are here: ${error.message}.`; // go on with what is there
