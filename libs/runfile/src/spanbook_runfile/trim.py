@@ -1,8 +1,9 @@
-"""A run file without the bytes of its artifacts: what a site keeps of a run that is too old for them."""
+"""A run file without the bytes of its artifacts, or less: what a site keeps of a run that is too old for all."""
 
 import gzip
 import io
 import zlib
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import orjson
@@ -13,6 +14,20 @@ from spanbook_runfile.digest import SEALED, digest_of, is_whole
 from spanbook_runfile.errors import NotARunFileError, TooLargeError
 
 SUFFIX = ".trimmed.json.gz"
+RESULTS = frozenset(
+    {
+        names.Event.RUN_STARTED,
+        names.Event.TASK_DECLARED,
+        names.Event.ATTEMPT_STARTED,
+        names.Event.PARAMETER,
+        names.Event.TAG,
+        names.Event.VALUE,
+        names.Event.METRIC,
+        names.Event.METRIC_BATCH,
+        names.Event.CHILD,
+        names.Event.EXCEPTION,
+    }
+)  # what a stub keeps of the log
 
 
 class Original(NamedTuple):
@@ -31,19 +46,39 @@ def trim(content: bytes) -> bytes:
     Raises:
         NotARunFileError: it is none, or is not sealed.
     """
+
+    def lean(record: dict[str, Any]) -> bool:
+        if record.get("eventName") == names.Event.ARTIFACT:
+            record.pop("body", None)
+        return True
+
+    return _sealed(load(content), lean, _note(content))
+
+
+def stub(content: bytes) -> bytes:
+    """A run file's bytes, or those of a trimmed one → those of a stub, gzipped: spans and results.
+
+    What was printed, artifacts, stack traces, samples of CPU and memory, and what traces of
+    libraries said go too. A stub of a stub is the same.
+
+    Raises:
+        NotARunFileError: it is none, or is not sealed.
+    """
+
+    def least(record: dict[str, Any]) -> bool:
+        attributes = record.get("attributes")
+        if isinstance(attributes, list):
+            record["attributes"] = [a for a in attributes if not _is_stack(a)]
+        return record.get("eventName") in RESULTS
+
     whole = load(content)
-    note = whole.get("spanbook")
-    if not isinstance(note, dict):
-        raise NotARunFileError("It is not sealed: it has no member 'spanbook'.")
-    for block in _lists(whole.get("resourceLogs")):
-        for scope in _lists(block.get("scopeLogs")):
-            for record in _lists(scope.get("logRecords")):
-                if record.get("eventName") == names.Event.ARTIFACT:
-                    record.pop("body", None)
-    body = orjson.dumps({key: value for key, value in whole.items() if key != "spanbook"})[:-1]
-    original = {"digest": digest_of(content), "size": len(content)}
-    sealed = note | {"trimmed": original, "digest": digest_of(body)}
-    return gzip.compress(body + SEALED + orjson.dumps(sealed) + b"}\n", 9, mtime=0)
+    whole.pop("resourceMetrics", None)
+    return _sealed(whole, least, _note(content) | {"stub": True})
+
+
+def is_stub(content: bytes) -> bool:
+    """Whether a sealed file's bytes are those of a stub."""
+    return _trimmed(content).get("stub") is True
 
 
 def unpack(packed: bytes, most: int, *, name: str = "the input") -> bytes:
@@ -68,14 +103,59 @@ def unpack(packed: bytes, most: int, *, name: str = "the input") -> bytes:
 def original_of(content: bytes) -> Original | None:
     """What a trimmed file says of the file it was made from; None for one that is whole."""
     try:
-        note = orjson.loads(content.rpartition(SEALED)[2].rstrip()[:-1])
-        return Original(str(note["trimmed"]["digest"]), int(note["trimmed"]["size"]))
+        note = _trimmed(content)
+        return Original(str(note["digest"]), int(note["size"]))
     except (ValueError, KeyError, TypeError):
         return None
+
+
+def _trimmed(content: bytes) -> dict[str, Any]:
+    """What the seal says of the trimming; empty for a file that is whole."""
+    try:
+        note = orjson.loads(content.rpartition(SEALED)[2].rstrip()[:-1])["trimmed"]
+    except (ValueError, KeyError, TypeError):
+        return {}
+    return note if isinstance(note, dict) else {}
+
+
+def _note(content: bytes) -> dict[str, Any]:
+    known = original_of(content)
+    found = known or Original(digest_of(content), len(content))
+    return {"digest": found.digest, "size": found.size}
+
+
+def _sealed(
+    whole: dict[str, Any], keeps: Callable[[dict[str, Any]], bool], trimmed: dict[str, Any]
+) -> bytes:
+    """A run file with those log records that are to be kept, sealed anew and gzipped."""
+    note = whole.get("spanbook")
+    if not isinstance(note, dict):
+        raise NotARunFileError("It is not sealed: it has no member 'spanbook'.")
+    for block in _lists(whole.get("resourceLogs")):
+        for scope in _lists(block.get("scopeLogs")):
+            if "logRecords" in scope:
+                scope["logRecords"] = [r for r in _lists(scope["logRecords"]) if keeps(r)]
+    body = orjson.dumps({key: value for key, value in whole.items() if key != "spanbook"})[:-1]
+    sealed = note | {"trimmed": trimmed, "digest": digest_of(body)}
+    return gzip.compress(body + SEALED + orjson.dumps(sealed) + b"}\n", 9, mtime=0)
+
+
+def _is_stack(attribute: object) -> bool:
+    return isinstance(attribute, dict) and attribute.get("key") == names.EXCEPTION_STACKTRACE
 
 
 def _lists(value: object) -> list[dict[str, Any]]:
     return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
 
 
-__all__ = ["SUFFIX", "Original", "digest_of", "is_whole", "original_of", "trim", "unpack"]
+__all__ = [
+    "SUFFIX",
+    "Original",
+    "digest_of",
+    "is_stub",
+    "is_whole",
+    "original_of",
+    "stub",
+    "trim",
+    "unpack",
+]

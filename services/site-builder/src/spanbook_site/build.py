@@ -144,18 +144,20 @@ class Builder:
         """Runs to render again, because they fell out of the size budget, or back into it."""
         records = self.memo.runs
         most = self.settings.budget_mb * 1_000_000
-        wanted = budget.trimmed(records.values(), most, base)
-        return [
-            Job(sources[key], trimmed=trim, full_size=records[key].size, lean=records[key].lean)
-            for key, trim in sorted(wanted.items())
-            if trim != records[key].trimmed and not sources[key].trimmed
-        ]
+        jobs = []
+        for key, cut in sorted(budget.cuts(records.values(), most, base).items()):
+            known, source = records[key], sources[key]
+            trimmed, stub = cut.trimmed or source.trimmed, cut.stub or known.fixed
+            if (trimmed, stub) != (known.trimmed, known.stub):
+                size, lean, slim = known.size, known.lean, known.slim
+                jobs.append(Job(source, trimmed, size, lean, stub=stub, slim=slim))
+        return jobs
 
     def _tell_of_size(self, base: int) -> None:
         size = budget.bytes_of(self.memo.runs.values(), base) // 1_000_000
-        if size > self.settings.budget_mb and all(r.trimmed for r in self.memo.runs.values()):
+        if size > self.settings.budget_mb and all(r.stub for r in self.memo.runs.values()):
             log.warning(
-                "The site has about %d MB with every run trimmed, over its budget of %d MB.",
+                "The site has about %d MB with a stub of every run, over its budget of %d MB.",
                 size,
                 self.settings.budget_mb,
             )

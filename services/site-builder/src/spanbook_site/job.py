@@ -13,6 +13,7 @@ from spanbook_runfile import Run, RunFileError
 from spanbook_site import formats, mlflow, summary
 from spanbook_site.output import Output
 from spanbook_site.pages.run import RunPages
+from spanbook_site.pages.stub import StubPages
 from spanbook_site.record import Record
 from spanbook_site.settings import Settings
 from spanbook_site.sources import Source, read
@@ -31,6 +32,8 @@ class Job:
     trimmed: bool
     full_size: int = 0  # where trimmed: the size before
     lean: int = 0  # and what of it stays
+    stub: bool = False
+    slim: int = 0  # what stays of it as a stub
 
 
 @dataclass(frozen=True)
@@ -56,9 +59,15 @@ class Workshop:
             assert run is not None
             if source.origin:
                 run = source.origin.applied(run)
-            trimmed = job.trimmed or source.trimmed
-            pages = RunPages(run, output, self.templates, trimmed=trimmed, origin=source.origin)
-            short = pages.write(found)
+            stub = found is not None and (job.stub or found.stub)
+            trimmed = stub or job.trimmed or source.trimmed
+            pages: RunPages | StubPages
+            if found and stub:
+                pages = StubPages(found, output, self.templates, most)
+                short = pages.write(source.origin)
+            else:
+                pages = RunPages(run, output, self.templates, trimmed=trimmed, origin=source.origin)
+                short = pages.write(found)
         except (RunFileError, OSError) as error:
             if isinstance(error, FileNotFoundError) and source.live:
                 raise
@@ -81,7 +90,10 @@ class Workshop:
             tasks=tuple(dict.fromkeys(task["name"] for task in short["tasks"])),
             size=job.full_size or output.total,
             lean=job.lean or output.total - pages.heavy,
+            slim=job.slim or pages.slim or output.total,
             trimmed=trimmed,
+            stub=stub,
+            fixed=found is not None and found.stub,
             file=pages.kept,
             file_size=output.sizes.get(pages.kept, 0),
             sha256=pages.sha256,

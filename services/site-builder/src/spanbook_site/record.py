@@ -17,7 +17,10 @@ class Record:
     tasks: tuple[str, ...] = ()  # task names
     size: int = 0  # bytes written, when not trimmed
     lean: int = 0  # of these, what stays when it is
+    slim: int = 0  # and what stays when only a stub is left
     trimmed: bool = False
+    stub: bool = False
+    fixed: bool = False  # whether there is no more than the stub
     file: str = ""  # the address of the run file, or of the trimmed one; empty where there is none
     file_size: int = 0
     sha256: str = ""  # of that file

@@ -104,6 +104,11 @@ class Read:
     path: Path
     content: bytes  # as stored
     original: trim.Original | None = None
+    stub: bool = False  # no page but a stub can be made from it
+
+    def unpacked(self, most: int) -> bytes:
+        """The run file's bytes, of which a trimmed one's are at most ``most``."""
+        return trim.unpack(self.content, most) if self.original else self.content
 
     @property
     def sha256(self) -> str:
@@ -132,4 +137,4 @@ def read(source: Source, max_bytes: int) -> Read:
             f"rename it to {run.id}{_suffix(source.name)}."
         )
     original = trim.original_of(content) if source.trimmed else None
-    return Read(run, source.path, stored, original)
+    return Read(run, source.path, stored, original, stub=source.trimmed and trim.is_stub(content))

@@ -16,6 +16,7 @@ from spanbook_site.draw.folding import Node
 from spanbook_site.draw.gantt import gantt
 from spanbook_site.files import FileWriter, SiteFile
 from spanbook_site.output import Output
+from spanbook_site.pages import stub
 from spanbook_site.pages.task_run import write_task_page
 from spanbook_site.sources import Read
 from spanbook_site.summary import Summary
@@ -75,6 +76,7 @@ class RunPages:
         self._has_page = {t.id for t in self.tasks}
         self.files: dict[str, list[SiteFile]] = {}
         self.heavy = 0  # bytes written that go when the run is trimmed
+        self.slim = 0  # bytes that a stub of the run takes, about
         self.original: trim.Original | None = None  # what a trimmed one was made from
         self.kept = self.sha256 = ""  # the run file that the site offers: its address and digest
 
@@ -112,6 +114,7 @@ class RunPages:
         if found:
             self._keep(found)
         self._write_page(short, rows)
+        self.slim = stub.slim(self.run, self.output)
         return short
 
     def _keep(self, found: Read) -> None:
