@@ -2,7 +2,6 @@
 
 import contextlib
 import itertools
-import secrets
 from collections.abc import Callable, Iterator, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from spanbook.arguments import Arguments
 from spanbook.errors import PipelineError
+from spanbook.ids import new_span_id
 from spanbook.nodes import (
     Condition,
     EitherNode,
@@ -105,7 +105,7 @@ class Graph:
         filled = {key: taken.argument(key, value) for key, value in arguments.items()}
         node = TaskNode(
             title=task.name,
-            id=secrets.token_hex(8),
+            id=new_span_id(),
             task=task,
             arguments=filled,
             handles=tuple(taken.handles),

@@ -1,28 +1,30 @@
 """Attempts on Ray: each is one remote call, watched until it ends, stopped if it must."""
 
+import contextlib
 import heapq
 import itertools
+import pickle
 import queue
-import secrets
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import ray
 from ray import exceptions
 from spanbook_runfile.names import Result
 
-from spanbook import worker
+from spanbook import values, worker
 from spanbook.emitter import Batch
+from spanbook.ids import new_span_id
 from spanbook.kill import Killer
 from spanbook.nodes import TaskNode
 from spanbook.recorder import Recorder
 from spanbook.relay import Message, Records, Relay, Started, Stash, Stopped
 from spanbook.settings import Limits
-from spanbook.tracking import variables
-from spanbook.worker import Outcome, Request
+from spanbook.worker import Outcome, Request, Setting
 
 STOP_SECONDS = 0.5  # between the notice to an attempt and its end
 DEATH_SECONDS = 5.0  # for Ray to notice that a killed worker is gone
@@ -78,14 +80,18 @@ class Dispatcher:
     ) -> None:
         self._recorder = recorder
         self._limits = limits
-        self._mlflow = mlflow
         self._on_start, self._on_end = on_start, on_end
         self._inbox: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._home = ray.get_runtime_context().get_node_id()
         self._killer = Killer(self._home)
         self.relay = Relay(host, self._hear)
         # Workers of this machine inherit the environment that the secrets are in.
-        self._secrets = frozenset() if host == LOCALHOST else recorder.masker.secrets
+        hidden = frozenset[str]() if host == LOCALHOST else recorder.masker.secrets
+        setting = Setting(
+            recorder.run_id, recorder.pipeline, limits, self.relay.address, hidden, mlflow
+        )
+        self._setting = pickle.dumps(setting, protocol=5)
+        self._afterwards: deque[Callable[[], None]] = deque()
         self._waiting: deque[Try] = deque()
         self._running: dict[str, Try] = {}
         self._window = WINDOW + int(4 * cpus)
@@ -101,13 +107,17 @@ class Dispatcher:
         self, node: TaskNode, number: int, arguments: Mapping[str, Any], inputs: Sequence[Any]
     ) -> None:
         """Queue one attempt of a task."""
-        attempt = Try(node, number, secrets.token_hex(8), time.time_ns(), arguments, inputs)
+        attempt = Try(node, number, new_span_id(), time.time_ns(), arguments, inputs)
         self._waiting.append(attempt)
         self._pump()
 
     def later(self, seconds: float, call: Callable[[], None]) -> None:
         """Call ``call`` on the main thread after so many seconds."""
         heapq.heappush(self._timers, (time.monotonic() + seconds, next(self._order), call))
+
+    def afterwards(self, call: Callable[[], None]) -> None:
+        """Call ``call`` on the main thread, in order, but after what tasks wait for."""
+        self._afterwards.append(call)
 
     def ask(self, ref: Any, answer: Callable[[Any], None]) -> None:
         """Call ``answer`` on the main thread with the value of a helper's ObjectRef, or its error."""
@@ -137,17 +147,24 @@ class Dispatcher:
     def step(self) -> None:
         """Wait for the next event, and handle all that are there."""
         timeout = None
-        if self._timers:
+        if self._afterwards:
+            timeout = 0.0
+        elif self._timers:
             timeout = max(0.0, self._timers[0][0] - time.monotonic())
-        try:
-            event = self._inbox.get(timeout=timeout)
-            while True:
-                event()
-                event = self._inbox.get_nowait()
-        except queue.Empty:
-            pass
+        events = []
+        with contextlib.suppress(queue.Empty):
+            events.append(self._inbox.get(timeout=timeout))
+            events += [self._inbox.get_nowait() for _ in range(self._inbox.qsize())]
+        for event in events:
+            event()
         while self._timers and self._timers[0][0] <= time.monotonic():
             heapq.heappop(self._timers)[2]()
+        self.catch_up()
+
+    def catch_up(self) -> None:
+        """Do what was left for afterwards."""
+        while self._afterwards:
+            self._afterwards.popleft()()
 
     def close(self) -> None:
         """Hang up on the workers."""
@@ -165,24 +182,14 @@ class Dispatcher:
         node = attempt.node
         task = node.task
         request = Request(
-            run_id=self._recorder.run_id,
             task_id=node.id,
+            task=task.name,
             span_id=attempt.span_id,
             number=attempt.number,
-            arguments=attempt.arguments,
-            upstream=frozenset(node.slot_arguments),
+            arguments=values.dumped(attempt.arguments),
+            upstream=tuple(dict.fromkeys(node.slot_arguments)),
             n_outputs=task.n_outputs,
             timed=task.policy.timeout is not None,
-            limits=self._limits,
-            relay=self.relay.address,
-            secrets=self._secrets,
-            mlflow=variables(
-                self._mlflow,
-                self._recorder.pipeline,
-                task.name,
-                self._recorder.run_id,
-                attempt.span_id,
-            ),
         )
         key = (task.policy.cpus, task.n_outputs)
         remote = self._remotes.get(key)
@@ -190,7 +197,9 @@ class Dispatcher:
             remote = self._remotes[key] = ray.remote(worker.run_attempt).options(
                 num_cpus=key[0], num_returns=1 + key[1], max_retries=0
             )
-        attempt.call, *attempt.values = remote.remote(request, self._code_of(node), *attempt.inputs)
+        attempt.call, *attempt.values = remote.remote(
+            self._setting, self._code_of(node), request.packed(), *attempt.inputs
+        )
 
         def done(future: Any) -> None:
             self._inbox.put(lambda: self._done(attempt, future))
@@ -243,7 +252,7 @@ class Dispatcher:
             return
         error = future.exception()
         if error is None:
-            outcome: Outcome = future.result()
+            outcome = Outcome.unpacked(future.result())
             if outcome.sent:
                 self.relay.wait(attempt.span_id, outcome.sent)
             if attempt.doom:
@@ -333,10 +342,10 @@ class Dispatcher:
         self._running.pop(attempt.span_id, None)
         self.relay.forget(attempt.span_id)
         if attempt.stash is not None and not outcome.batch and outcome.result is not Result.SUCCESS:
-            self._recorder.add(attempt.stash)
-        self._recorder.add(outcome.batch)
-        values = attempt.values if outcome.result is Result.SUCCESS else ()
-        self._on_end(Ended(attempt, outcome, values))
+            self.afterwards(partial(self._recorder.add, attempt.stash))
+        self.afterwards(partial(self._recorder.add, outcome.batch))
+        refs = attempt.values if outcome.result is Result.SUCCESS else ()
+        self._on_end(Ended(attempt, outcome, refs))
         self._pump()
 
 

@@ -1,7 +1,6 @@
 """The recorder: every span, record and point of a run, counted and put on the spool."""
 
 import itertools
-import secrets
 import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,6 +12,7 @@ from spanbook_runfile.journal import Signal
 from spanbook_runfile.names import Event, SpanType
 
 from spanbook.emitter import Batch
+from spanbook.ids import new_span_id
 from spanbook.masking import Masker
 from spanbook.spool import Spool
 from spanbook.ticker import ticker
@@ -39,7 +39,7 @@ class Recorder:
     ) -> None:
         self.run_id = run_id
         self.pipeline = pipeline
-        self.root_id = secrets.token_hex(8)
+        self.root_id = new_span_id()
         self.masker = masker
         self.spool = spool
         self.spans = self.records = self.points = 0

@@ -1,6 +1,5 @@
 """What the scheduler knows of tasks and attempts, as spans and events of the run."""
 
-import time
 from collections.abc import Iterable, Mapping, Sequence
 
 from spanbook_runfile import names
@@ -68,6 +67,7 @@ def task_ended(
     *,
     upstream: Upstream,
     start: int,
+    end: int,
     cause: TaskNode | None = None,
     error_type: str = "",
     error: str = "",
@@ -86,7 +86,7 @@ def task_ended(
         parent_id=recorder.root_id,
         name=node.task.name,
         start=start,
-        end=time.time_ns(),
+        end=end,
         attrs=_facts(node)
         | {
             names.TASK_RESULT: result,

@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import secrets
 import signal
 import time
 from collections.abc import Iterator, Mapping
@@ -20,6 +19,7 @@ from spanbook.dispatch import Dispatcher
 from spanbook.errors import PipelineError
 from spanbook.export import exporter
 from spanbook.finding import Found
+from spanbook.ids import new_run_id
 from spanbook.masking import Masker
 from spanbook.recorder import Recorder
 from spanbook.rerun import Part
@@ -58,11 +58,6 @@ class View(Listener, Protocol):
 
     def flushing(self) -> None:
         """All tasks are over; the last records are being sent."""
-
-
-def new_run_id() -> str:
-    """A run id, which is a trace id: 32 hex digits."""
-    return secrets.token_hex(16)
 
 
 def execute(

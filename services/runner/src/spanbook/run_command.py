@@ -177,7 +177,8 @@ def run_command(options: argparse.Namespace) -> int:
             running.lead_here()
             settings = replace(settings, site_url=running.url)
 
-        from spanbook.run import execute, new_run_id  # noqa: PLC0415 (imports Ray)
+        from spanbook.ids import new_run_id  # noqa: PLC0415
+        from spanbook.run import execute  # noqa: PLC0415 (imports Ray)
         from spanbook.terminal import summary, undelivered  # noqa: PLC0415
 
         run_id = new_run_id()

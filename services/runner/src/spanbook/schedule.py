@@ -4,6 +4,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import ray
@@ -59,6 +60,7 @@ class Schedule:
         self.dispatcher = make_dispatcher(
             on_start=self._attempt_started, on_end=self._attempt_ended
         )
+        self._afterwards = self.dispatcher.afterwards
         self._wiring = Wiring(self.states)
         self._fan_out = FanOut(graph, self._wiring, self.dispatcher)
 
@@ -74,6 +76,7 @@ class Schedule:
         self._begin([self.states[node] for node in nodes])
         while self._open:
             self.dispatcher.step()
+        self.dispatcher.catch_up()
         results = (s.result for s in self.states.values() if s.result)
         return report.run_result(results, cancelled=bool(self.cancelled))
 
@@ -280,7 +283,7 @@ class Schedule:
             state.attempts, state.running = state.attempts - 1, None
             self._finish(state, _unfinished(state), message=outcome.error_message)
             return
-        report.attempt_ended(self._recorder, ended)
+        self._afterwards(partial(report.attempt_ended, self._recorder, ended))
         state.outcome = replace(outcome, batch=Batch())
         policy = attempt.node.task.policy
         left = policy.retries + 1 - attempt.number
@@ -288,7 +291,7 @@ class Schedule:
         retry_in = None
         if failed and left > 0 and not self.cancelled and _worth_it(ended):
             retry_in = policy.pause(attempt.number)
-        self._listener.attempt_ended(ended, retry_in)
+        self._afterwards(partial(self._listener.attempt_ended, ended, retry_in))
         state.running = None
         if retry_in is not None:
             state.running = _PAUSED
@@ -331,19 +334,7 @@ class Schedule:
         self._open -= 1
         node = state.node
         if isinstance(node, TaskNode):
-            report.task_ended(
-                self._recorder,
-                node,
-                result,
-                upstream=upstream(node),
-                start=state.ready or time.time_ns(),
-                cause=cause,
-                error_type=error_type,
-                error=message,
-                reused_from=state.reused_from,
-            )
-            self._listener.task_ended(state)
-            node.arguments, node.handles, node.slot_arguments = {}, (), ()
+            self._afterwards(partial(self._report, state, node, error_type, time.time_ns()))
         elif result is not Result.SUCCESS and isinstance(node, MapNode):
             self._show_unexpanded(state, node, message, error_type)
         for up in state.holds:
@@ -352,6 +343,24 @@ class Schedule:
         state.holds = []
         self._free(state)
         self._tell(state)
+
+    def _report(self, state: State, node: TaskNode, error_type: str, end: int) -> None:
+        """Record that a task is over; by now others go on already."""
+        assert state.result is not None
+        report.task_ended(
+            self._recorder,
+            node,
+            state.result,
+            upstream=upstream(node),
+            start=state.ready or end,
+            end=end,
+            cause=state.cause,
+            error_type=error_type,
+            error=state.message,
+            reused_from=state.reused_from,
+        )
+        self._listener.task_ended(state)
+        node.arguments, node.handles, node.slot_arguments = {}, (), ()
 
     def _tell(self, ended: State) -> None:
         """Let those who waited for a node go on."""

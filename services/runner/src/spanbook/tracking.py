@@ -109,8 +109,9 @@ def mlflow_client(
     if not given:
         yield
         return
-    usual = {key: value for key, value in USUAL.items() if key not in os.environ}
-    added = {**usual, **_through(given, masker)}
+    for key, value in USUAL.items():
+        os.environ.setdefault(key, value)
+    added = _through(given, masker)
     os.environ.update(added)
     try:
         yield

@@ -8,6 +8,7 @@ import cloudpickle
 
 from spanbook.arguments import fill
 from spanbook.errors import TaskError
+from spanbook.nodes import Slot
 
 if TYPE_CHECKING:
     from spanbook.task import Task
@@ -21,6 +22,7 @@ def with_values(name: str, arguments: Mapping[str, Any], values: Sequence[Any]) 
     Raises:
         TaskError: an upstream value has no such item.
     """
+    values = [unpacked(value) for value in values]
     filled = {}
     for key, value in arguments.items():
         try:
@@ -56,32 +58,70 @@ def outputs_of(task: "Task[..., Any]", value: Any) -> Sequence[Any]:
     )
 
 
-def check_passable(name: str, value: Any, number: int | None) -> None:
-    """Find out here whether a value can leave this process; at Ray's hands the records would be lost.
+class Packed:
+    """A value that is pickled already, and unpickled by whoever needs it.
+
+    Ray would unpickle an attempt's values before the attempt begins: where that fails or hangs,
+    there would be nobody to record it. Large buffers stay apart, so that arrays are not copied.
+    """
+
+    __slots__ = ("buffers", "data")
+
+    def __init__(self, data: Any, buffers: Sequence[Any]) -> None:
+        self.data, self.buffers = data, buffers
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Packed, (self.data, self.buffers)
+
+
+def packed(name: str, outputs: Sequence[Any]) -> Sequence[Any]:
+    """A task's values, as Ray is to pass them on.
 
     Raises:
-        TaskError: it does not pickle.
+        TaskError: one does not pickle.
     """
+    ready = []
+    for number, output in enumerate(outputs):
+        try:
+            ready.append(_packed(output))
+        except Exception as error:
+            which = "value" if len(outputs) == 1 else f"output {number}"
+            raise TaskError(
+                f"The {which} that task {name!r} returned cannot be passed on: "
+                f"{type(output).__name__} does not pickle ({error}). Return plain data, or what it "
+                "can be made from again."
+            ) from error
+    return ready
+
+
+def _packed(value: Any) -> Any:
     if type(value) in _PLAIN:
-        return
+        return value
     dtype = getattr(value, "dtype", None)
     if type(value).__name__ == "ndarray" and dtype is not None and dtype.kind != "O":
-        return
-    try:
-        cloudpickle.Pickler(_Nowhere(), protocol=5, buffer_callback=lambda _: None).dump(value)
-    except Exception as error:
-        which = "value" if number is None else f"output {number}"
-        raise TaskError(
-            f"The {which} that task {name!r} returned cannot be passed on: {type(value).__name__} "
-            f"does not pickle ({error}). Return plain data, or what it can be made from again."
-        ) from error
+        return value
+    buffers: list[pickle.PickleBuffer] = []
+    data = cloudpickle.dumps(value, protocol=5, buffer_callback=buffers.append)
+    return Packed(pickle.PickleBuffer(data), buffers)
 
 
-class _Nowhere:
-    """A file that keeps nothing."""
+def unpacked(value: Any) -> Any:
+    """The value itself, of what Ray passed on."""
+    if type(value) is Packed:
+        return cloudpickle.loads(value.data, buffers=value.buffers)
+    return value
 
-    def write(self, data: Any) -> int:
-        return len(data)
+
+def dumped(arguments: Mapping[str, Any]) -> bytes:
+    """The arguments of a call, with slots, for :func:`loaded`."""
+    plain = all(type(value) in _PLAIN or type(value) is Slot for value in arguments.values())
+    return bytes((pickle if plain else cloudpickle).dumps(dict(arguments), protocol=5))
+
+
+def loaded(arguments: bytes) -> dict[str, Any]:
+    """The arguments of a call."""
+    found: dict[str, Any] = cloudpickle.loads(arguments)
+    return found
 
 
 def kept(outputs: Sequence[Any]) -> bytes:
@@ -93,7 +133,7 @@ def kept(outputs: Sequence[Any]) -> bytes:
 
 def restore(data: bytes) -> tuple[Any, ...] | Any:
     """The values of a task that were kept in an earlier run's file."""
-    values = cloudpickle.loads(data)
+    values = [_packed(value) for value in cloudpickle.loads(data)]
     return tuple(values) if len(values) != 1 else values[0]
 
 
@@ -115,11 +155,12 @@ def length(value: Any, path: Sequence[Any]) -> int:
 
 def split(value: Any, path: Sequence[Any]) -> tuple[Any, ...] | Any:
     """The items of a mapped value, each to become a value of its own."""
-    items = tuple(_item(value, path))
+    items = tuple(_packed(item) for item in _item(value, path))
     return items if len(items) != 1 else items[0]
 
 
 def _item(value: Any, path: Sequence[Any]) -> Any:
+    value = unpacked(value)
     for key in path:
         value = value[key]
     return value

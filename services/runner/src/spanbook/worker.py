@@ -3,6 +3,7 @@
 import contextlib
 import ctypes
 import os
+import pickle
 import platform
 import sys
 import threading
@@ -11,7 +12,7 @@ import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import cloudpickle
 import ray
@@ -29,7 +30,7 @@ from spanbook.masking import Masker
 from spanbook.relay import Address, Line, Records, Started, Stash, Stopped
 from spanbook.settings import Limits
 from spanbook.ticker import ticker
-from spanbook.tracking import mlflow_client
+from spanbook.tracking import mlflow_client, variables
 from spanbook.usage import sampler
 
 if TYPE_CHECKING:
@@ -40,21 +41,32 @@ _PR_SET_CHILD_SUBREAPER = 36
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
-    """What the driver asks of a worker."""
+class Setting:
+    """What all attempts of a run have in common; a worker unpickles it once."""
 
     run_id: str
-    task_id: str
-    span_id: str
-    number: int
-    arguments: Mapping[str, Any]  # with slots
-    upstream: frozenset[str]
-    n_outputs: int
-    timed: bool  # there is a time limit: say at once that the attempt began
+    pipeline: str
     limits: Limits
     relay: Address
     secrets: frozenset[str] = frozenset()  # of the driver's environment, where that is not ours
-    mlflow: Mapping[str, str] = field(default_factory=dict)  # variables for MLflow's client
+    mlflow: str = ""  # where MLflow's client finds the collector
+
+
+class Request(NamedTuple):
+    """What the driver asks of a worker."""
+
+    task_id: str
+    task: str  # its name
+    span_id: str
+    number: int
+    arguments: bytes  # with slots, pickled
+    upstream: tuple[str, ...]
+    n_outputs: int
+    timed: bool  # there is a time limit: say at once that the attempt began
+
+    def packed(self) -> bytes:
+        """The request as bytes: Ray passes them on as they are, and pickles anything else at length."""
+        return pickle.dumps(tuple(self), protocol=5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,10 +87,20 @@ class Outcome:
     traceback: str = ""
     retry: bool = True
 
+    def packed(self) -> bytes:
+        """The outcome as bytes, for the same reason."""
+        return pickle.dumps([getattr(self, key) for key in self.__slots__], protocol=5)
 
-def run_attempt(request: Request, task: bytes, *inputs: Any) -> tuple[Any, ...]:
-    """Run one attempt; returns its :class:`Outcome`, and the task's values or Nones."""
-    attempt = _Attempt(request)
+    @classmethod
+    def unpacked(cls, data: bytes) -> "Outcome":
+        """The outcome that a worker packed."""
+        return cls(*cloudpickle.loads(data))
+
+
+def run_attempt(setting: bytes, task: bytes, packed: bytes, *inputs: Any) -> tuple[Any, ...]:
+    """Run one attempt; returns its :class:`Outcome`, packed, and the task's values or Nones."""
+    request = Request(*cloudpickle.loads(packed))
+    attempt = _Attempt(_setting(setting), request)
     loaded: Task[..., Any] | None = None
     outputs: Sequence[Any] = ()
     error: BaseException | None = None
@@ -91,15 +113,15 @@ def run_attempt(request: Request, task: bytes, *inputs: Any) -> tuple[Any, ...]:
             error, trace = raised, failure.user_frames(raised)
             attempt.record_error(raised, trace)
     outcome = attempt.close(error, trace, loaded)
-    return (outcome, *(outputs if error is None else (None,) * request.n_outputs))
+    return (outcome.packed(), *(outputs if error is None else (None,) * request.n_outputs))
 
 
 class _Attempt:
     """One attempt, from the worker's side; what its code sees as its ``Control``."""
 
-    def __init__(self, request: Request) -> None:
-        _masker().add(request.secrets)
-        self.request = request
+    def __init__(self, setting: Setting, request: Request) -> None:
+        _masker().add(setting.secrets)
+        self.setting, self.request = setting, request
         self.start = time.time_ns()
         self.began = 0
         self.failed = False
@@ -108,27 +130,27 @@ class _Attempt:
         self._lock = threading.Lock()
         self._callbacks: list[Callable[[], None]] = []
         self._thread = threading.get_ident()
-        self.line = _line(request.relay)
-        self.emitter = Emitter(request.run_id, request.span_id, self._send_batch, masker=_masker())
+        self.line = _line(setting.relay)
+        self.emitter = Emitter(setting.run_id, request.span_id, self._send_batch, masker=_masker())
 
     @contextlib.contextmanager
     def recording(self) -> Iterator[None]:
         """Output is captured and usage sampled; subprocesses can be known as this attempt's."""
         _adopt_orphans()
         os.environ[MARKER] = self.request.span_id
-        os.environ["TRACEPARENT"] = f"00-{self.request.run_id}-{self.request.span_id}-01"
+        os.environ["TRACEPARENT"] = f"00-{self.setting.run_id}-{self.request.span_id}-01"
         self.line.on_stop(self.request.span_id, self._stop)
         ticker.add(self._tell)
         try:
-            limits = self.request.limits
+            limits, mlflow = self.setting.limits, self._mlflow()
             with (
                 isolated(),
                 capture(self.emitter, limits.max_output_bytes),
                 recording(self.emitter, limits),
                 sampler(self.emitter, limits.usage_interval),
-                mlflow_client(self.request.mlflow, self.emitter.masker, lambda: self.failed),
+                mlflow_client(mlflow, self.emitter.masker, lambda: self.failed),
             ):
-                if self.request.mlflow and "mlflow" in sys.modules:
+                if mlflow and "mlflow" in sys.modules:
                     self._tell(now=True)  # its first call comes soon, and waits for this
                 yield
         finally:
@@ -146,8 +168,7 @@ class _Attempt:
         else:
             value = run_python(spec, self.emitter, self)
         outputs = values.outputs_of(task, value)
-        for number, output in enumerate(outputs):
-            values.check_passable(task.name, output, number if len(outputs) > 1 else None)
+        packed = values.packed(task.name, outputs)
         if task.policy.keep:
             self.emitter.artifact(
                 "result.pickle",
@@ -155,12 +176,12 @@ class _Attempt:
                 media_type="application/octet-stream",
                 kind=ArtifactKind.RESULT,
             )
-        return outputs
+        return packed
 
     def _spec(self, task: "Task[..., Any]", inputs: Sequence[Any]) -> AttemptSpec:
         request = self.request
         return AttemptSpec(
-            run_id=request.run_id,
+            run_id=self.setting.run_id,
             task_id=request.task_id,
             span_id=request.span_id,
             number=request.number,
@@ -168,9 +189,15 @@ class _Attempt:
             type=task.type,
             function=task.function,
             notebook=task.notebook,
-            arguments=values.with_values(task.name, request.arguments, inputs),
-            upstream=request.upstream,
-            limits=request.limits,
+            arguments=values.with_values(task.name, values.loaded(request.arguments), inputs),
+            upstream=frozenset(request.upstream),
+            limits=self.setting.limits,
+        )
+
+    def _mlflow(self) -> Mapping[str, str]:
+        setting, request = self.setting, self.request
+        return variables(
+            setting.mlflow, setting.pipeline, request.task, setting.run_id, request.span_id
         )
 
     # -- Control -------------------------------------------------------------------------
@@ -277,6 +304,12 @@ def _result(error: BaseException | None) -> Result:
         return Result.SUCCESS
     # A dead kernel is as a dead worker: something from outside, not a fault in the user's code.
     return Result.ERROR if isinstance(error, KernelError) else Result.FAILURE
+
+
+@cache
+def _setting(packed: bytes) -> Setting:
+    setting: Setting = cloudpickle.loads(packed)
+    return setting
 
 
 @cache
