@@ -13,11 +13,12 @@ from functools import partial
 from typing import Any
 
 import ray
-from ray import exceptions
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from spanbook_runfile.names import Result
 
 from spanbook import values, worker
 from spanbook.emitter import Batch
+from spanbook.faults import cause, lost_ref
 from spanbook.ids import new_span_id
 from spanbook.kill import Killer
 from spanbook.nodes import TaskNode
@@ -59,6 +60,7 @@ class Ended:
     attempt: Try
     outcome: Outcome
     values: Sequence[Any] = ()
+    lost: str = ""  # it never began, for the object with this id was lost
 
 
 class Dispatcher:
@@ -86,7 +88,8 @@ class Dispatcher:
         self._killer = Killer(self._home)
         self.relay = Relay(host, self._hear)
         # Workers of this machine inherit the environment that the secrets are in.
-        hidden = frozenset[str]() if host == LOCALHOST else recorder.masker.secrets
+        self.local = host == LOCALHOST
+        hidden = frozenset[str]() if self.local else recorder.masker.secrets
         setting = Setting(
             recorder.run_id, recorder.pipeline, limits, self.relay.address, hidden, mlflow
         )
@@ -105,11 +108,12 @@ class Dispatcher:
 
     def submit(
         self, node: TaskNode, number: int, arguments: Mapping[str, Any], inputs: Sequence[Any]
-    ) -> None:
+    ) -> Try:
         """Queue one attempt of a task."""
         attempt = Try(node, number, new_span_id(), time.time_ns(), arguments, inputs)
         self._waiting.append(attempt)
         self._pump()
+        return attempt
 
     def later(self, seconds: float, call: Callable[[], None]) -> None:
         """Call ``call`` on the main thread after so many seconds."""
@@ -118,6 +122,12 @@ class Dispatcher:
     def afterwards(self, call: Callable[[], None]) -> None:
         """Call ``call`` on the main thread, in order, but after what tasks wait for."""
         self._afterwards.append(call)
+
+    def helper(self, function: Callable[..., Any], outputs: int = 1) -> Any:
+        """A function that Ray calls on the driver's own node: what it makes lives as long as the run."""
+        here = NodeAffinitySchedulingStrategy(self._home, soft=True)
+        options = {"num_cpus": 0, "num_returns": outputs, "scheduling_strategy": here}
+        return ray.remote(function).options(**options)
 
     def ask(self, ref: Any, answer: Callable[[Any], None]) -> None:
         """Call ``answer`` on the main thread with the value of a helper's ObjectRef, or its error."""
@@ -277,8 +287,9 @@ class Dispatcher:
             started = attempt.started
             if started is not None:
                 self._killer.kill(started.node, None, attempt.span_id)  # what the dead worker left
-            kind, message = _cause(error)
-            self._end(attempt, self._made_up(attempt, Result.ERROR, kind, message))
+            kind, message = cause(error)
+            lost = lost_ref(error) if started is None else ""
+            self._end(attempt, self._made_up(attempt, Result.ERROR, kind, message), lost)
 
     # -- the end of an attempt --------------------------------------------------------------
 
@@ -337,7 +348,7 @@ class Dispatcher:
             error_message=message,
         )
 
-    def _end(self, attempt: Try, outcome: Outcome) -> None:
+    def _end(self, attempt: Try, outcome: Outcome, lost: str = "") -> None:
         attempt.ended = True
         self._running.pop(attempt.span_id, None)
         self.relay.forget(attempt.span_id)
@@ -345,7 +356,7 @@ class Dispatcher:
             self.afterwards(partial(self._recorder.add, attempt.stash))
         self.afterwards(partial(self._recorder.add, outcome.batch))
         refs = attempt.values if outcome.result is Result.SUCCESS else ()
-        self._on_end(Ended(attempt, outcome, refs))
+        self._on_end(Ended(attempt, outcome, refs, lost))
         self._pump()
 
 
@@ -358,27 +369,3 @@ _DOOM_TYPES = {
 
 def _doom_type(attempt: Try) -> str:
     return _DOOM_TYPES[attempt.doom or Result.CANCELLATION]
-
-
-def _cause(error: BaseException) -> tuple[str, str]:
-    """What Ray knows of why an attempt has no outcome: error type and message."""
-    text = str(error).strip()
-    if isinstance(error, exceptions.OutOfMemoryError):
-        return "OutOfMemory", f"Ray killed the worker: the machine ran out of memory. {text[:1500]}"
-    if isinstance(error, exceptions.NodeDiedError):
-        return "NodeDied", f"The machine that ran it was lost. {text[:1500]}"
-    if isinstance(error, exceptions.WorkerCrashedError):
-        return (
-            "WorkerDied",
-            "The worker process died: killed from outside (kill -9, out of memory), crashed in "
-            "native code, or os._exit was called.",
-        )
-    if isinstance(error, exceptions.ObjectLostError):
-        return (
-            "ValueLost",
-            f"The value of an upstream task was lost with its machine. {text[:1500]}",
-        )
-    return type(error).__name__, text[:4000]
-
-
-__all__ = ["Dispatcher", "Ended", "Try"]

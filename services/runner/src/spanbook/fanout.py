@@ -5,18 +5,17 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-import ray
-
 from spanbook import values
 from spanbook.dag import Graph
 from spanbook.dispatch import Dispatcher
+from spanbook.faults import lost_ref
 from spanbook.nodes import Handle, MapNode, Node
 from spanbook.wiring import Wiring
 
 MAP_LIMIT = 100_000  # items of one .map
 
 Rows = list[dict[str, Any]]  # the arguments of each call
-Failed = Callable[[str], None]
+Failed = Callable[[str, str], None]  # the reason, and the id of the object that was lost
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,14 +28,14 @@ class FanOut:
 
     def rows(self, node: MapNode, ready: Callable[[Rows], None], failed: Failed) -> None:
         """Find out the width; ``ready`` is given the arguments of each call, or ``failed`` the reason."""
-        ask = ray.remote(values.length).options(num_cpus=0)
+        ask = self.dispatcher.helper(values.length)
         columns: dict[str, Any] = {**node.known}
         columns |= {key: self.wiring.settled(source) for key, source in node.sources.items()}
         sizes = {k: len(v) for k, v in columns.items() if not isinstance(v, Handle)}
 
         def answer(key: str, value: Any) -> None:
             if isinstance(value, BaseException):
-                failed(f"{node.title}.map, argument {key!r}: {told(value)}")
+                failed(f"{node.title}.map, argument {key!r}: {told(value)}", lost_ref(value))
                 return
             sizes[key] = value
             if len(sizes) == len(columns):
@@ -61,16 +60,16 @@ class FanOut:
         size = next(iter(sizes.values()))
         if len(set(sizes.values())) > 1:
             counts = ", ".join(f"{key} has {size}" for key, size in sizes.items())
-            failed(f"{node.title}.map: the mapped values differ in length: {counts}.")
+            failed(f"{node.title}.map: the mapped values differ in length: {counts}.", "")
             return
         if size > MAP_LIMIT:
-            failed(f"{node.title}.map: {size:,} items are over the limit of {MAP_LIMIT:,}.")
+            failed(f"{node.title}.map: {size:,} items are over the limit of {MAP_LIMIT:,}.", "")
             return
         items: dict[str, Sequence[Any]] = {}
         for key, column in columns.items():
             items[key] = column
             if isinstance(column, Handle):
-                split = ray.remote(values.split).options(num_cpus=0, num_returns=size)
+                split = self.dispatcher.helper(values.split, size)
                 refs: Any = split.remote(self.wiring.ref(column), column.path) if size else []
                 refs = refs if isinstance(refs, list) else [refs]
                 items[key] = [self.graph.item(column.node, ref, i) for i, ref in enumerate(refs)]

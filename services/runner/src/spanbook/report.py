@@ -1,22 +1,19 @@
 """What the scheduler knows of tasks and attempts, as spans and events of the run."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 
 from spanbook_runfile import names
 from spanbook_runfile.names import Event, LinkType, Result, SpanType
 
 from spanbook.dispatch import Ended, Try
-from spanbook.nodes import TaskNode
+from spanbook.nodes import TaskNode, upstream
 from spanbook.recorder import Recorder
-
-Upstream = Sequence[
-    tuple[TaskNode, str]
-]  # a task whose value was used, and the argument it went to
+from spanbook.state import State
 
 
-def declare(recorder: Recorder, node: TaskNode, upstream: Upstream) -> None:
+def declare(recorder: Recorder, node: TaskNode) -> None:
     """Say that a task will be in this run, and what it waits for."""
-    ids = list(dict.fromkeys(up.id for up, _ in upstream))
+    ids = list(dict.fromkeys(up.id for up, _ in upstream(node)))
     recorder.event(node.id, Event.TASK_DECLARED, None, {**_facts(node), names.TASK_UPSTREAM: ids})
 
 
@@ -36,6 +33,11 @@ def attempt_started(recorder: Recorder, attempt: Try) -> None:
             },
             at=started.start,
         )
+
+
+def told(recorder: Recorder, attempt: Try, text: str) -> None:
+    """Say something about an attempt, as a line among its own."""
+    recorder.event(attempt.span_id, "", text, {names.LOGGER_NAME: "spanbook"}, severity=13)
 
 
 def attempt_ended(recorder: Recorder, ended: Ended) -> None:
@@ -61,22 +63,13 @@ def attempt_ended(recorder: Recorder, ended: Ended) -> None:
 
 
 def task_ended(
-    recorder: Recorder,
-    node: TaskNode,
-    result: Result,
-    *,
-    upstream: Upstream,
-    start: int,
-    end: int,
-    cause: TaskNode | None = None,
-    error_type: str = "",
-    error: str = "",
-    reused_from: str = "",
+    recorder: Recorder, state: State, node: TaskNode, result: Result, error_type: str, end: int
 ) -> None:
-    """Record the span of a task; ``cause`` is the task at fault where this one was skipped."""
+    """Record the span of a task that is over since ``end`` (ns)."""
+    cause = state.cause
     links = [
         (up.id, {names.LINK_TYPE: LinkType.UPSTREAM, names.LINK_ARGUMENT: argument or None})
-        for up, argument in upstream
+        for up, argument in upstream(node)
     ]
     if cause is not None:
         links.append((cause.id, {names.LINK_TYPE: LinkType.CAUSE}))
@@ -85,16 +78,16 @@ def task_ended(
         span_id=node.id,
         parent_id=recorder.root_id,
         name=node.task.name,
-        start=start,
+        start=state.ready or end,
         end=end,
         attrs=_facts(node)
         | {
             names.TASK_RESULT: result,
             names.ERROR_TYPE: error_type or None,
-            names.TASK_REUSED_FROM: reused_from or None,
+            names.TASK_REUSED_FROM: state.reused_from or None,
         },
         links=links,
-        error=None if good else error or error_type or str(result),
+        error=None if good else state.message or error_type or str(result),
     )
 
 

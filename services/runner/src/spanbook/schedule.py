@@ -2,12 +2,11 @@
 
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
 
-import ray
 from spanbook_runfile.names import Result
 
 from spanbook import report, values
@@ -15,6 +14,7 @@ from spanbook.dag import Graph
 from spanbook.dispatch import Dispatcher, Ended, Try
 from spanbook.emitter import Batch
 from spanbook.fanout import FanOut, Rows, told
+from spanbook.faults import lost_ref
 from spanbook.nodes import (
     EitherNode,
     Handle,
@@ -23,12 +23,11 @@ from spanbook.nodes import (
     Node,
     TaskNode,
     handles_in,
-    tasks_behind,
-    upstream,
 )
 from spanbook.recorder import Recorder
+from spanbook.recovery import Recovery
 from spanbook.rerun import Part, Reuse
-from spanbook.state import Listener, State
+from spanbook.state import PAUSED, QUEUED, Listener, State, is_over, task_of, unfinished, worth_it
 from spanbook.wiring import Wiring
 
 
@@ -62,6 +61,7 @@ class Schedule:
         )
         self._afterwards = self.dispatcher.afterwards
         self._wiring = Wiring(self.states)
+        self._recovery = Recovery(self.states, self._wiring)
         self._fan_out = FanOut(graph, self._wiring, self.dispatcher)
 
     def run(self) -> Result:
@@ -71,7 +71,7 @@ class Schedule:
             self._enter(node)
         for node in nodes:
             if isinstance(node, TaskNode):
-                report.declare(self._recorder, node, upstream(node))
+                report.declare(self._recorder, node)
         self._recorder.flush()
         self._begin([self.states[node] for node in nodes])
         while self._open:
@@ -90,8 +90,8 @@ class Schedule:
         self.cancelled = reason
         self.dispatcher.stop_all(reason)
         for state in list(self.states.values()):
-            if state.result is None and state.running in (None, _PAUSED):
-                self._finish(state, _unfinished(state), message=reason)
+            if state.result is None and state.running in (None, PAUSED):
+                self._finish(state, unfinished(state), message=reason)
 
     # -- nodes come and become ready -----------------------------------------------------------
 
@@ -108,13 +108,9 @@ class Schedule:
     def _connect(self, state: State, up: State) -> None:
         """Make a node wait for another one, and need its value."""
         up.consumers.append(state)
-        self._hold(state, up)
-        if not (up.told and _over(up, state.node)):
+        state.hold(up)
+        if not (up.told and is_over(up, state.node)):
             state.waits += 1
-
-    def _hold(self, state: State, up: State) -> None:
-        up.open_consumers += 1
-        state.holds.append(up)
 
     def _begin(self, states: list[State]) -> None:
         """Let nodes of the run go on; where only a part runs, first say which are had without."""
@@ -143,7 +139,7 @@ class Schedule:
         """A task's values from an earlier run, as ObjectRefs."""
         if reuse.value is None:
             return ()
-        restore = ray.remote(values.restore).options(num_cpus=0, num_returns=node.task.n_outputs)
+        restore = self.dispatcher.helper(values.restore, node.task.n_outputs)
         refs = restore.remote(reuse.value)
         return refs if isinstance(refs, list) else [refs]
 
@@ -171,7 +167,7 @@ class Schedule:
             if found is None:
                 return False
             if found is not condition.expected:
-                cause = _task_of(condition.handle.node)
+                cause = task_of(condition.handle.node)
                 self._finish(state, Result.SKIP, cause=cause, message="branch not taken")
                 return False
         return True
@@ -190,13 +186,15 @@ class Schedule:
             state.pending -= 1
             if state.result is not None:
                 return
+            if self._recover(state, [settled], lost_ref(value)):
+                return
             if isinstance(value, BaseException):
                 self._fail(state, f"The condition on {settled.node.title!r}: {told(value)}")
                 return
             self._truths[key] = value
             self._check(state)
 
-        ask = ray.remote(values.truth).options(num_cpus=0)
+        ask = self.dispatcher.helper(values.truth)
         self.dispatcher.ask(ask.remote(self._wiring.ref(settled), settled.path), answer)
         return None
 
@@ -205,17 +203,20 @@ class Schedule:
         if isinstance(node, TaskNode):
             arguments, inputs = self._wiring.inputs(node)
             state.attempts += 1
-            state.running = _QUEUED
-            self.dispatcher.submit(node, state.attempts, arguments, inputs)
+            state.running = QUEUED
+            attempt = self.dispatcher.submit(node, state.attempts, arguments, inputs)
+            if state.why:
+                report.told(self._recorder, attempt, state.why)
+                state.why = ""
         elif isinstance(node, MapNode):
-            state.running = _PAUSED
+            state.running = PAUSED
             self._expand(state, node)
         elif isinstance(node, EitherNode):
             for handle in node.choices:
                 if self.states[handle.node].result is Result.SUCCESS:
                     state.choice = handle
                     for consumer in state.consumers:
-                        self._hold(consumer, self.states[handle.node])
+                        consumer.hold(self.states[handle.node])
                     self._finish(state, Result.SUCCESS)
                     return
             self._skip(state, self.states[node.choices[0].node])
@@ -236,10 +237,13 @@ class Schedule:
             self._finish(state, Result.SUCCESS)
             for consumer in state.consumers:
                 if isinstance(consumer.node, TaskNode) and consumer.result is None:
-                    report.declare(self._recorder, consumer.node, upstream(consumer.node))
+                    report.declare(self._recorder, consumer.node)
 
-        def failed(reason: str) -> None:
-            if state.result is None:
+        def failed(reason: str, lost: str) -> None:
+            if state.result is not None:
+                return
+            state.running = None
+            if not self._recover(state, node.sources.values(), lost):
                 self._fail(state, reason)
 
         self._fan_out.rows(node, ready, failed)
@@ -249,7 +253,7 @@ class Schedule:
         entered = [self._enter(new) for new in added]
         for new in added:
             if isinstance(new, TaskNode):
-                report.declare(self._recorder, new, upstream(new))
+                report.declare(self._recorder, new)
         nodes = dict.fromkeys(h.node for h in handles_in(node.results))
         for consumer in state.consumers:
             for needed in nodes:
@@ -281,20 +285,23 @@ class Schedule:
         state = self.states[attempt.node]
         if outcome.result is Result.CANCELLATION and not outcome.pid:  # no worker had begun it
             state.attempts, state.running = state.attempts - 1, None
-            self._finish(state, _unfinished(state), message=outcome.error_message)
+            self._finish(state, unfinished(state), message=outcome.error_message)
+            return
+        if ended.lost and self._recover(state, attempt.node.handles, ended.lost):
             return
         self._afterwards(partial(report.attempt_ended, self._recorder, ended))
         state.outcome = replace(outcome, batch=Batch())
         policy = attempt.node.task.policy
-        left = policy.retries + 1 - attempt.number
+        tried = attempt.number - state.before
+        left = policy.retries + 1 - tried
         failed = outcome.result not in (Result.SUCCESS, Result.CANCELLATION)
         retry_in = None
-        if failed and left > 0 and not self.cancelled and _worth_it(ended):
-            retry_in = policy.pause(attempt.number)
+        if failed and left > 0 and not self.cancelled and worth_it(ended):
+            retry_in = policy.pause(tried)
         self._afterwards(partial(self._listener.attempt_ended, ended, retry_in))
         state.running = None
         if retry_in is not None:
-            state.running = _PAUSED
+            state.running = PAUSED
             self.dispatcher.later(retry_in, lambda: self._retry(state))
             return
         state.refs = ended.values
@@ -306,9 +313,21 @@ class Schedule:
         if state.result is None:
             state.running = None
             if self.cancelled:
-                self._finish(state, _unfinished(state), message=self.cancelled)
+                self._finish(state, unfinished(state), message=self.cancelled)
             else:
-                self._start(state)
+                self._check(state)
+
+    def _recover(self, state: State, handles: Iterable[Handle], lost: str) -> bool:
+        """Have values that were lost made again, and ``state`` wait for them; False if that cannot be."""
+        if not lost or self.cancelled or self.dispatcher.local:
+            return False
+        back = self._recovery.again(state, handles, lost)
+        if back and state.running is not None:  # its attempt never began
+            state.attempts, state.running = state.attempts - 1, None
+        self._open += len(back)
+        for up in back:
+            self._check(up)
+        return bool(back)
 
     def _fail(self, state: State, message: str) -> None:
         """End a node whose values cannot be worked with."""
@@ -316,7 +335,7 @@ class Schedule:
         self._finish(state, Result.FAILURE, message=message, error_type="spanbook.errors.TaskError")
 
     def _skip(self, state: State, fault: State) -> None:
-        cause = None if self.cancelled else fault.cause or _task_of(fault.node)
+        cause = None if self.cancelled else fault.cause or task_of(fault.node)
         self._finish(state, Result.SKIP, cause=cause, message=fault.message)
 
     def _finish(
@@ -334,33 +353,27 @@ class Schedule:
         self._open -= 1
         node = state.node
         if isinstance(node, TaskNode):
-            self._afterwards(partial(self._report, state, node, error_type, time.time_ns()))
+            self._afterwards(partial(self._report, state, node, result, error_type, time.time_ns()))
         elif result is not Result.SUCCESS and isinstance(node, MapNode):
             self._show_unexpanded(state, node, message, error_type)
         for up in state.holds:
             up.open_consumers -= 1
-            self._free(up)
+            up.free()
         state.holds = []
-        self._free(state)
+        state.free()
         self._tell(state)
 
-    def _report(self, state: State, node: TaskNode, error_type: str, end: int) -> None:
+    def _report(
+        self, state: State, node: TaskNode, result: Result, error_type: str, end: int
+    ) -> None:
         """Record that a task is over; by now others go on already."""
-        assert state.result is not None
-        report.task_ended(
-            self._recorder,
-            node,
-            state.result,
-            upstream=upstream(node),
-            start=state.ready or end,
-            end=end,
-            cause=state.cause,
-            error_type=error_type,
-            error=state.message,
-            reused_from=state.reused_from,
-        )
-        self._listener.task_ended(state)
-        node.arguments, node.handles, node.slot_arguments = {}, (), ()
+        if not state.reported:
+            state.reported = True
+            report.task_ended(self._recorder, state, node, result, error_type, end)
+        if state.result is not None:  # it may have to run again by now
+            self._listener.task_ended(state)
+        if self.dispatcher.local:  # elsewhere it may have to run again
+            node.arguments, node.handles, node.slot_arguments = {}, (), ()
 
     def _tell(self, ended: State) -> None:
         """Let those who waited for a node go on."""
@@ -376,39 +389,7 @@ class Schedule:
             state = self._ended.popleft()
             state.told = True
             for consumer in list(state.consumers):
-                if _over(state, consumer.node):
+                if is_over(state, consumer.node):
                     consumer.waits -= 1
                 self._check(consumer)
         self._telling = False
-
-    def _free(self, state: State) -> None:
-        """Let go of a value that nobody needs any more."""
-        if state.open_consumers <= 0 and state.result is not None:
-            state.refs = ()
-
-
-_QUEUED: Any = object()  # State.running of an attempt that waits for a worker
-_PAUSED: Any = object()  # and of what waits for its next attempt, or for the width of a map
-
-
-def _task_of(node: Node) -> TaskNode | None:
-    return next(tasks_behind(node), None)
-
-
-def _unfinished(state: State) -> Result:
-    """What becomes of a task that a cancelled run does not go on with: skipped where it never began."""
-    return Result.CANCELLATION if state.attempts else Result.SKIP
-
-
-def _over(up: State, consumer: Node) -> bool:
-    """Whether ``consumer`` need not wait for ``up`` any more."""
-    return up.result is Result.SUCCESS or (
-        up.result is not None and isinstance(consumer, EitherNode)
-    )
-
-
-def _worth_it(ended: Ended) -> bool:
-    """Whether the task's policy wants another attempt after this one."""
-    if ended.outcome.result is Result.TIMEOUT:
-        return ended.attempt.node.task.policy.wants_retry(TimeoutError(ended.outcome.error_message))
-    return ended.outcome.result is Result.ERROR or ended.outcome.retry

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 from spanbook_runfile.names import Result
 
 from spanbook.dispatch import Ended, Try
-from spanbook.nodes import Handle, Node, TaskNode
+from spanbook.nodes import EitherNode, Handle, Node, TaskNode, tasks_behind
 from spanbook.worker import Outcome
 
 
@@ -32,6 +32,20 @@ class State:
     pending: int = 0  # conditions still being asked about
     message: str = ""
     reused_from: str = ""  # the run that the value is of
+    reported: bool = False  # its span is recorded
+    before: int = 0  # attempts of an earlier success whose value was lost
+    reruns: int = 0  # how often that was
+    why: str = ""  # and why it runs again
+
+    def hold(self, up: "State") -> None:
+        """Need another node's value until this one is over."""
+        up.open_consumers += 1
+        self.holds.append(up)
+
+    def free(self) -> None:
+        """Let go of a value that nobody needs any more."""
+        if self.open_consumers <= 0 and self.result is not None:
+            self.refs = ()
 
 
 class Listener(Protocol):
@@ -45,3 +59,31 @@ class Listener(Protocol):
 
     def task_ended(self, state: State) -> None:
         """A task is over."""
+
+
+QUEUED: Any = object()  # State.running of an attempt that waits for a worker
+PAUSED: Any = object()  # and of what waits for its next attempt, or for the width of a map
+
+
+def task_of(node: Node) -> TaskNode | None:
+    """The first of the tasks whose values a node stands for."""
+    return next(tasks_behind(node), None)
+
+
+def unfinished(state: State) -> Result:
+    """What becomes of a task that a cancelled run does not go on with: skipped where it never began."""
+    return Result.CANCELLATION if state.attempts else Result.SKIP
+
+
+def is_over(up: State, consumer: Node) -> bool:
+    """Whether ``consumer`` need not wait for ``up`` any more."""
+    return up.result is Result.SUCCESS or (
+        up.result is not None and isinstance(consumer, EitherNode)
+    )
+
+
+def worth_it(ended: Ended) -> bool:
+    """Whether the task's policy wants another attempt after this one."""
+    if ended.outcome.result is Result.TIMEOUT:
+        return ended.attempt.node.task.policy.wants_retry(TimeoutError(ended.outcome.error_message))
+    return ended.outcome.result is Result.ERROR or ended.outcome.retry

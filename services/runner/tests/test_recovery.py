@@ -1,0 +1,99 @@
+"""A node of a real Ray cluster dies, and with it the values that were made there."""
+
+import os
+from collections.abc import Iterator
+
+import pytest
+from spanbook_runfile.names import Result
+from support.processes import wait_for
+
+LARGE = """
+import time
+from pathlib import Path
+import numpy as np
+from spanbook import pipeline, task
+
+@task
+def seed() -> bytes:
+    return b"x" * 1_000_000
+
+@task
+def big(seed: bytes, number: int):
+    return np.full(100_000, number, dtype=float)
+
+@task(outputs=2)
+def two(seed: bytes):
+    return [1] * 300_000, 2
+
+@task(retries=1, backoff=0)
+def slow(arrays, ones, two) -> float:
+    print("began")
+    Path("FOLDER/began").touch()
+    while not Path("FOLDER/killed").exists():
+        time.sleep(0.05)
+    return float(sum(array.sum() for array in arrays)) + sum(ones) + two
+
+@task
+def last(total: float, array) -> float:
+    print("total", total, len(array))
+
+@pipeline
+def lost():
+    root = seed()
+    arrays = [big(root, 1), big(root, 2)]
+    last(slow(arrays, *two(root)), arrays[0])
+"""
+
+
+@pytest.fixture
+def nodes(monkeypatch) -> Iterator[object]:
+    """A cluster without CPUs on its head, that soon notices the death of a node."""
+    monkeypatch.setenv("RAY_AUTH_MODE", "token")
+    monkeypatch.setenv("RAY_AUTH_TOKEN", os.urandom(16).hex())
+    monkeypatch.setenv("RAY_health_check_initial_delay_ms", "500")
+    monkeypatch.setenv("RAY_health_check_period_ms", "500")
+    monkeypatch.setenv("RAY_health_check_failure_threshold", "3")
+    from ray.cluster_utils import Cluster
+
+    cluster = Cluster(
+        initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False}
+    )
+    yield cluster
+    cluster.shutdown()
+
+
+def test_a_lost_value_is_made_again(runner, nodes):
+    """Whoever made it runs again, as an attempt that says why, and so does what it needs itself."""
+    doomed = nodes.add_node(num_cpus=2)
+    runner.write(LARGE.replace("FOLDER", str(runner.folder)))
+    env = {name: os.environ[name] for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN")}
+    process = runner.start("--ray-address", nodes.address, **env)
+    wait_for(
+        lambda: process.poll() is not None or (runner.folder / "began").exists(), 120, "the task"
+    )
+    nodes.add_node(num_cpus=2)
+    nodes.remove_node(doomed, allow_graceful=False)
+    (runner.folder / "killed").touch()
+    done = runner.finish(process, 180)
+    assert done.code == 0, done.out + done.err
+    run = done.recorded
+    assert run.result is Result.SUCCESS
+    assert run.problems == ()
+    tries = {task.title: [attempt.result for attempt in task.attempts] for task in run.tasks}
+    twice = [Result.SUCCESS] * 2
+    assert tries == {
+        "seed": twice,
+        "big number=1": twice,
+        "big number=2": twice,
+        "two": twice,
+        "slow": [Result.ERROR, Result.SUCCESS],
+        "last": [Result.SUCCESS],
+    }
+    again = next(task for task in run.tasks if task.name == "two").attempts[1]
+    (line,) = again.logs
+    assert line.text == (
+        "This task runs again: the value that its attempt 1 returned was lost with its machine, and "
+        "'slow' needs it."
+    )
+    assert again.node != run.tasks[0].attempts[0].node
+    assert [line.text for line in done.task("last").final.logs] == ["total 600002.0 100000"]
