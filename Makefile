@@ -39,7 +39,7 @@ demo: ## run the demo pipeline and show its tracker (Docker where an engine answ
 ifeq ($(ENGINE),docker)
 	@scripts/demo
 else
-	@echo "No Docker engine answers: running the same four programs as local processes. Ctrl-C stops them."
+	@echo "$(if $(filter local,$(SPANBOOK_ENGINE)),SPANBOOK_ENGINE=local,No Docker engine answers): running the same four programs as local processes. Ctrl-C stops them."
 	@$(MAKE) --silent venv
 	$(BIN)/spanbook run $(PIPELINE) --local --keep-serving
 endif
