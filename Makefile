@@ -27,7 +27,7 @@ ENGINE := $(shell scripts/engine 2>/dev/null)
 PACKAGES := libs/runfile services/runner services/collector services/site-builder services/viewer
 PYTHONS := $(PACKAGES) tests bench pipelines
 
-.PHONY: help demo up run down watch watch-test watch-types types check-version dist push-image test lint format ci bench screenshots lock clean venv browser \
+.PHONY: help demo up run down watch watch-test watch-types types check-version dist push-image push-manifest test lint format ci bench screenshots lock clean venv browser \
         build-docker-images test-and-run-pipeline publish-site keep-history summary
 
 help: ## this list
@@ -128,8 +128,11 @@ dist: venv ## build every package's wheel and source archive into dist/
 	rm -rf dist
 	for package in $(PACKAGES); do $(BIN)/python -m build --no-isolation --outdir dist $$package; done
 
-push-image: ## build an image with provenance and SBOM and push it (IMAGE=ghcr.io/owner/spanbook-viewer, SERVICE, VERSION)
-	scripts/push-image "$(IMAGE)" "$(SERVICE)" "$(VERSION)"
+push-image: ## build an image for this architecture and push it by digest (IMAGE=ghcr.io/owner/spanbook-viewer, SERVICE, VERSION)
+	scripts/push-image build "$(IMAGE)" "$(SERVICE)" "$(VERSION)" dist/digests
+
+push-manifest: ## tag what push-image pushed for each architecture as one image (IMAGE, VERSION)
+	scripts/push-image join "$(IMAGE)" "$(VERSION)" dist/digests
 
 # -- set up ------------------------------------------------------------------------------------
 

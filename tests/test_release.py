@@ -1,6 +1,7 @@
 """What a release and a developer's machine rely on."""
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -25,10 +26,13 @@ def tree(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def check(tree: Path, version: str) -> "subprocess.CompletedProcess[str]":
-    """Run the check."""
+def check(tree: Path, version: str, **env: str) -> "subprocess.CompletedProcess[str]":
+    """Run the check, on GitHub where its variables are given."""
     command = [str(tree / "scripts/check-version"), version, "one", "two"]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+    clean = {key: value for key, value in os.environ.items() if not key.startswith("GITHUB_")}
+    return subprocess.run(
+        command, env={**clean, **env}, capture_output=True, text=True, check=False
+    )
 
 
 def test_a_tag_that_agrees_may_be_released(tree: Path) -> None:
@@ -44,6 +48,70 @@ def test_a_tag_that_does_not_agree_is_refused(tree: Path) -> None:
     done = check(tree, "1.2.3")
     assert done.returncode == 1
     assert "CHANGELOG.md has no heading for 1.2.3" in done.stderr
+
+
+def test_packages_of_two_releases_are_not_mixed(tree: Path) -> None:
+    """What a package asks of another is of the same version; what is like it in name only is not checked."""
+    file = tree / "one/pyproject.toml"
+    whole = (
+        'name = "spanbook-one"\nversion = "1.2.3"\ndependencies = ["spanbook-two{}", "requests"]\n'
+    )
+    file.write_text(whole.format("==1.2.3"))
+    assert check(tree, "1.2.3").returncode == 0
+    for asked in ("", "==1.2.2", ">=1.2.3"):
+        file.write_text(whole.format(asked))
+        assert (
+            f"asks for spanbook-two{asked}, not for spanbook-two==1.2.3"
+            in check(tree, "1.2.3").stderr
+        )
+
+
+def test_new_projects_use_the_images_that_are_released(tree: Path) -> None:
+    """A release of another owner is refused until the images that ``spanbook init`` names are theirs."""
+    command = tree / "services/runner/src/spanbook/init_command.py"
+    command.parent.mkdir(parents=True)
+    command.write_text('IMAGES = "ghcr.io/octo/"\n')
+    assert check(tree, "1.2.3", GITHUB_REPOSITORY_OWNER="Octo").returncode == 0
+    assert (
+        "releases to ghcr.io/hubot/" in check(tree, "1.2.3", GITHUB_REPOSITORY_OWNER="hubot").stderr
+    )
+
+
+DOCKER = """#!/bin/sh
+echo "$@" >>"$DOCKER_LOG"
+while [ $# -gt 0 ]; do
+    [ "$1" = --metadata-file ] && echo '{"containerimage.digest": "sha256:'$ARCH'"}' >"$2"
+    [ "$1" = inspect ] && echo '"sha256:both"'
+    shift
+done
+exit 0
+"""
+
+
+def test_an_image_is_of_both_architectures(tmp_path: Path) -> None:
+    """Each is pushed by digest alone; the tags are of the image that joins the digests, which is told."""
+    (tmp_path / "docker").write_text(DOCKER)
+    (tmp_path / "docker").chmod(0o755)
+    env = {
+        "PATH": f"{tmp_path}:{os.environ['PATH']}",
+        "DOCKER_LOG": str(tmp_path / "log"),
+        "GITHUB_OUTPUT": str(tmp_path / "output"),
+        "GITHUB_REPOSITORY": "Octo/spanbook",
+    }
+
+    def push(*arguments: str, arch: str = "") -> None:
+        command = [ROOT / "scripts/push-image", *arguments, tmp_path / "digests"]
+        subprocess.run(command, env={**env, "ARCH": arch}, check=True)
+
+    for arch in ("amd64", "arm64"):
+        push("build", "ghcr.io/Octo/spanbook-viewer", "viewer", "1.2.3", arch=arch)
+    push("join", "ghcr.io/Octo/spanbook-viewer", "1.2.3")
+    builds, joins = (tmp_path / "log").read_text().splitlines()[:2], (tmp_path / "log").read_text()
+    assert all("push-by-digest=true" in line and "--tag" not in line for line in builds)
+    image = "ghcr.io/octo/spanbook-viewer"
+    tags = f"--tag {image}:1.2.3 --tag {image}:latest"
+    assert f"imagetools create {tags} {image}@sha256:amd64 {image}@sha256:arm64" in joins
+    assert (tmp_path / "output").read_text() == f"image={image}\ndigest=sha256:both\n"
 
 
 def test_packages_are_of_one_version() -> None:
@@ -64,10 +132,11 @@ def test_a_release_is_built_without_the_right_to_publish() -> None:
         "pypa/gh-action-pypi-publish",
     ]
     steps = [step["run"] for job in jobs.values() for step in job["steps"] if "run" in step]
-    assert len(steps) == 3
+    assert len(steps) == 4
     assert all(step.split()[0] == "make" and step.split()[1] in TARGETS for step in steps)
     services = {path.parent.name for path in ROOT.glob("services/*/Dockerfile")}
     assert set(jobs["images"]["strategy"]["matrix"]["service"]) == services
+    assert set(jobs["builds"]["strategy"]["matrix"]["service"]) == services
 
 
 def test_editor_tasks_are_make_targets() -> None:

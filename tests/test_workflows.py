@@ -65,6 +65,26 @@ def test_every_step_is_a_make_target(path: Path) -> None:
         assert f"\n{match[1]}:" in makefile
 
 
+def test_ci_is_what_make_ci_is() -> None:
+    """The job runs the parts of ``make ci`` as steps, in their order, and all of them whatever fails."""
+    found = [s for _, s in steps(ROOT / ".github/workflows/ci.yml") if "run" in s][:3]
+    parts = re.search(r"(?m)^ci: (.*?) ##", (ROOT / "Makefile").read_text())
+    assert parts is not None
+    assert [step["run"] for step in found] == [f"make {part}" for part in parts[1].split()]
+    assert all("!cancelled()" in step["if"] for step in found[1:])
+
+
+def test_one_artifact_is_deployed_also_by_a_second_attempt() -> None:
+    """Deploying refuses two artifacts of one name: each attempt's has its own, which the job that made it tells."""
+    template = ROOT / "services/runner/src/spanbook/template/dot-github/workflows/publish.yml"
+    for path in (*(ROOT / ".github/workflows" / n for n in OURS[1:3]), template):
+        (up,) = [s for _, s in steps(path) if "upload-pages-artifact@" in s.get("uses", "")]
+        (deploy,) = [s for _, s in steps(path) if "deploy-pages@" in s.get("uses", "")]
+        assert up["with"]["name"] == jobs(path)["build"]["outputs"]["pages"]
+        assert "run_attempt" in up["with"]["name"]
+        assert deploy["with"]["artifact_name"] == "${{ needs.build.outputs.pages }}"
+
+
 @pytest.mark.parametrize("path", FILES, ids=lambda p: p.name)
 def test_actions_are_pinned_and_keep_no_credentials(path: Path) -> None:
     """Every action by commit, with its version in a comment; no checkout leaves the token in .git."""

@@ -13,6 +13,8 @@ from typing import Any
 from spanbook.errors import UsageError
 
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,62}[A-Za-z0-9]")
+# where releases put the images: the one place that says it, and scripts/check-version holds it against GitHub
+IMAGES = "ghcr.io/spanbook/"
 _TAKEN = {"pipeline", "spanbook", "test", "tests"}  # names of other things in the repository
 _HIDDEN, _SUFFIX = "dot-", ".tmpl"  # how the template keeps tools from taking its files for ours
 
@@ -61,7 +63,12 @@ def project(name: str) -> Iterator[tuple[Path, str]]:
     """Each file of a new project: its path in the folder, and its text."""
     template = Path(str(resources.files("spanbook"))) / "template"
     identifier = name.lower().replace("-", "_")
-    words = {"my-project": name, "my_project": identifier, "0.0.0.dev": version("spanbook")}
+    words = {
+        "my-project": name,
+        "my_project": identifier,
+        "0.0.0.dev": version("spanbook"),
+        "registry.invalid/": IMAGES,
+    }
     for source in sorted(template.rglob("*")):
         if source.is_file() and "__pycache__" not in source.parts:
             text = source.read_text(encoding="utf-8")
