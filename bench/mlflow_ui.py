@@ -3,27 +3,34 @@
     python bench/mlflow_ui.py [--runs 10000] [--keep DIR]
 
 Serves a generated site on a plain static server and times real requests in a real Chromium, with
-the UI's own first page for "first rows".
+the UI's own first page for "first rows". With SPANBOOK_MLFLOW_PYTHON (a Python that has the pinned
+MLflow) the first rows of MLflow's own server are timed in turn with ours, as the floor that the UI
+itself sets: the server holds the newest runs alone, a few pages of them.
 """
 
 import argparse
-import functools
 import gzip
-import http.server
 import json
 import os
 import random
 import shutil
+import statistics
+import sys
 import tempfile
-import threading
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import Browser, sync_playwright
 from spanbook_site import mlflow
 from spanbook_site.mlflow.records import Record
 from spanbook_site.output import Output
 
+sys.path.insert(0, str(Path(__file__).parents[1] / "services/site-builder/tests/mlflow"))
+from mlflow_twins import real_server, static_server
+
+FLOOR_RUNS = 300
+VISITS = 3
 EXPERIMENT = mlflow.experiment_id("bench", "train")
 START = 1_700_000_000_000
 HOUR = 3_600_000
@@ -62,12 +69,11 @@ def record(rng: random.Random, number: int) -> Record:
     )
 
 
-def build(site: Path, count: int) -> float:
-    rng = random.Random(0)
+def build(site: Path, records: list[Record]) -> float:
+    """Write the site's data of runs; seconds for all that spans them."""
     output = Output(site)
     entries = []
-    for number in range(count):
-        made = record(rng, number)
+    for made in records:
         run = made.id[:32]
         mlflow.write_records(output, run, [made], {EXPERIMENT: "index.html"})
         entries.append(mlflow.Entry(run, made.start, "1"))
@@ -88,35 +94,60 @@ def main() -> None:
     parser.add_argument("--keep", type=Path)
     options = parser.parse_args()
     folder = options.keep or Path(tempfile.mkdtemp())
-    tables = build(folder, options.runs)
+    rng = random.Random(0)
+    records = [record(rng, number) for number in range(options.runs)]
+    tables = build(folder / "www", records)
     print(f"tables of {options.runs:,} runs: {tables:.1f} s")
-    for name in ("mlflow/static-files", "mlflow/shim", "mlflow/data"):
-        files, stored, sent = sizes(folder / name)
+    for name in ("mlflow/static-files", "mlflow/data"):
+        files, stored, sent = sizes(folder / "www" / name)
         print(f"{name}: {files} files, {stored / 1e6:.1f} MB stored, {sent / 1e6:.2f} MB gzipped")
-    largest = max(path.stat().st_size for path in (folder / "mlflow" / "data").rglob("*.json"))
+    largest = max(path.stat().st_size for path in (folder / "www/mlflow/data").rglob("*.json"))
     print(f"largest data file: {largest / 1e6:.2f} MB")
-    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(folder))
-    handler.func.log_message = lambda *_: None  # type: ignore[attr-defined]
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        measure(f"http://127.0.0.1:{server.server_port}/mlflow/index.html")
-        server.shutdown()
+    with ExitStack() as stack:
+        served = stack.enter_context(static_server(folder / "www"))
+        places = {"site": f"{served.url}mlflow/index.html"}
+        if os.environ.get("SPANBOOK_MLFLOW_PYTHON"):
+            (folder / "server").mkdir()
+            newest = {made.id[:32]: [made] for made in records[-FLOOR_RUNS:]}
+            places["server"] = stack.enter_context(real_server(folder / "server", newest)).url
+        measure(places)
     if not options.keep:
         shutil.rmtree(folder)
 
 
-def measure(url: str) -> None:
+def first_rows(browser: Browser, url: str) -> tuple[float, float]:
+    """Seconds to the first rows: with nothing of the site in the browser yet, and once more."""
+    page = browser.new_context().new_page()
+    took = []
+    for _ in range(2):
+        page.goto("about:blank")
+        began = time.perf_counter()
+        page.goto(f"{url}#/experiments/{EXPERIMENT}/runs", wait_until="commit")
+        page.wait_for_selector(".ag-row", timeout=60_000)
+        took.append(time.perf_counter() - began)
+    page.context.close()
+    return took[0], took[1]
+
+
+def measure(places: dict[str, str]) -> None:
+    """Time the first rows of every place in turn, then the site's searches."""
     path = os.environ.get("SPANBOOK_CHROMIUM") or shutil.which("chromium")
     args = ["--disable-gpu", *(["--no-sandbox"] if os.geteuid() == 0 else [])]
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=args)
-        for visit in ("first", "second"):
-            page = browser.new_page() if visit == "first" else page  # noqa: F821
-            page.goto("about:blank")
-            began = time.perf_counter()
-            page.goto(f"{url}#/experiments/{EXPERIMENT}/runs")
-            page.wait_for_selector(".ag-row", timeout=60_000)
-            print(f"first rows, {visit} visit: {time.perf_counter() - began:.2f} s")
+        took: dict[str, list[tuple[float, float]]] = {name: [] for name in places}
+        for _ in range(VISITS):
+            for name, url in places.items():
+                took[name].append(first_rows(browser, url))
+        for name, visits in took.items():
+            for which, seconds in zip(("first", "second"), zip(*visits, strict=True), strict=True):
+                all_of = ", ".join(f"{second:.2f}" for second in sorted(seconds))
+                print(
+                    f"first rows, {name}, {which} visit: {statistics.median(seconds):.2f} s of {all_of}"
+                )
+        page = browser.new_page()
+        page.goto(f"{places['site']}#/experiments/{EXPERIMENT}/runs")
+        page.wait_for_selector(".ag-row", timeout=60_000)
         requests = {
             "load all": {"filter": "metrics.m0 >= 0"},
             "filter by metric": {"filter": "metrics.m0 > 0.99"},

@@ -5,7 +5,7 @@ from mlflow_rest import Api, Attempt
 from spanbook_runfile import read_run
 
 EVERYTHING = """
-    import math, os, mlflow
+    import math, os, sys, mlflow
     from mlflow.entities import Metric, Param, RunTag
 
     client = mlflow.MlflowClient()
@@ -16,6 +16,7 @@ EVERYTHING = """
         mlflow.log_metric("loss", 1 / (step + 1), step=step)
     mlflow.log_metric("odd", math.nan)
     mlflow.log_metric("odd", math.inf, step=1)
+    mlflow.log_metric("void", math.nan)
     mlflow.set_tags({"team": "blue", "wrong": "x"})
     mlflow.delete_tag("wrong")
     client.log_batch(
@@ -45,6 +46,9 @@ EVERYTHING = """
     assert mlflow.artifacts.load_text(found.info.artifact_uri + "/notes.txt") == "häß"
     mine = [found.info.experiment_id]
     assert {r.info.run_name for r in client.search_runs(mine, "metrics.loss > 1")} == {"inner"}
+    assert found.data.metrics["odd"] == sys.float_info.max
+    assert not client.search_runs(mine, "metrics.void > -1")
+    assert len(client.search_runs(mine, "metrics.void != 1")) == 1
     assert client.get_run(inner.info.run_id).data.tags["mlflow.parentRunId"] == run
     try:
         mlflow.log_param("alpha", 0.6)
@@ -271,3 +275,23 @@ def test_tracing(where: str, attempt: Attempt, collector, client, until) -> None
     assert (outer.name, outer.parent) == ("outer", final.id)
     assert (inner.name, inner.parent) == ("inner", outer.id)
     assert len(final.traces) == 1
+
+
+def test_a_model_without_a_run_has_one_of_its_own(collector, client) -> None:
+    """What is logged outside any run is kept as a run named by the model, which ends when it is ready."""
+    found = collector("--mlflow-linger=0.1")
+    said = client(
+        """
+        import mlflow
+        made = mlflow.create_external_model(name="far away", params={"depth": "3"}, tags={"a": "b"})
+        again = mlflow.get_logged_model(made.model_id)
+        assert (again.name, again.params, again.tags["a"]) == ("far away", {"depth": "3"}, "b")
+        assert again.status == "READY", again.status
+        print(made.source_run_id)
+        """,
+        f"{found.http}/mlflow",
+    )
+    run = said.split()[-1][:32]
+    found.sealed(run)
+    final = read_run(found.run_file(run)).tasks[0].attempts[0]
+    assert [model.name for model in final.models] == ["far away"]

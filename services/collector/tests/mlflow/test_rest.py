@@ -137,6 +137,7 @@ def test_many_at_once(attempt: Attempt) -> None:
         (LOG_METRIC, {"key": "m"}),
         (LOG_METRIC, {"key": "m", "value": "much", "timestamp": 1}),
         (LOG_METRIC, {"key": "m", "value": True, "timestamp": 1}),
+        (LOG_METRIC, {"key": "m", "value": 1}),
         (LOG_METRIC, {"key": "m", "value": 1, "timestamp": -1}),
         (LOG_METRIC, {"key": "m", "value": 1, "timestamp": 1 << 80}),
         (LOG_METRIC, {"key": "m", "value": 1, "timestamp": 1, "step": "x"}),
@@ -340,3 +341,24 @@ def test_a_run_of_its_own_outlives_its_collector(collector) -> None:
     api.post("runs/update", run_id=child, status="FAILED")
     assert running.sealed(run_id[:32])["spanbook"]["reason"] == "complete"
     assert api.get(f"runs/get?run_id={child}")["run"]["info"]["status"] == "FAILED"
+
+
+def test_a_parent_that_nobody_knows_is_a_tag(module_collector) -> None:
+    """Any text can stand for a parent's id; the run is one of its own, with that tag."""
+    api = Api(f"{module_collector.http}/mlflow")
+    tags = [{"key": "mlflow.parentRunId", "value": "7"}]
+    made = api.post("runs/create", experiment_id="0", tags=tags)["run"]
+    read = api.get(f"runs/get?run_id={made['info']['run_id']}")["run"]
+    assert {tag["key"]: tag["value"] for tag in read["data"]["tags"]}["mlflow.parentRunId"] == "7"
+
+
+def test_experiments_come_newest_first(module_collector) -> None:
+    """Unless told otherwise a search has the experiments by creation, whatever was changed since."""
+    api = Api(f"{module_collector.http}/mlflow")
+    made = [api.post("experiments/create", name=f"order {n}")["experiment_id"] for n in range(3)]
+    api.post("experiments/set-experiment-tag", experiment_id=made[0], key="k", value="v")
+    found = api.post("experiments/search", filter="name LIKE 'order %'")["experiments"]
+    created = [entry["creation_time"] for entry in found]
+    assert created == sorted(created, reverse=True)
+    assert {entry["experiment_id"] for entry in found} == set(made)
+    assert found[-1]["experiment_id"] == made[0] or len(set(created)) < 3

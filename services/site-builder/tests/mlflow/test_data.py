@@ -14,10 +14,12 @@ from spanbook_runfile.model import Child, Dataset, LoggedModel
 from spanbook_runfile.names import ChildStatus
 from spanbook_runfile.samples import SEALED, sealed
 from spanbook_site import mlflow
+from spanbook_site.build import Builder
 from spanbook_site.memo import Memo
 from spanbook_site.mlflow import history, page, tables, wheel
 from spanbook_site.mlflow.records import MAX_FLOAT, Record, records_of
 from spanbook_site.output import Output
+from spanbook_site.urls import Urls
 
 
 def records(name: str) -> list[Record]:
@@ -174,19 +176,18 @@ def test_the_page_has_a_policy_and_our_scripts_before_its_own() -> None:
     """index.html gains tags and loses nothing; another page than the pinned one is refused."""
     original = '<!doctype html><head><meta charset="utf-8"/><script defer="defer" src="static-files/x.js"></script></head>'
     made = page.index(original)
-    assert (
-        made.index("Content-Security-Policy")
-        < made.index("shim/errors.js")
-        < made.index("static-files/x.js")
-    )
+    policy = made.index("Content-Security-Policy")
+    assert policy < made.index('<script src="shim.js">') < made.index('src="static-files/x.js"')
     assert "unsafe-inline" not in page.POLICY.split("style-src")[0]
     with pytest.raises(wheel.MlflowUiError, match="not that of MLflow"):
         page.index("<html></html>")
 
 
 def test_every_script_is_listed() -> None:
-    """The page loads every script of the shim, each once."""
+    """The page's one script holds every script of the shim, each once."""
     assert sorted(page.SCRIPTS) == sorted(path.name for path in page.SHIM.glob("*.js"))
+    for path in page.SHIM.glob("*.js"):
+        assert page.script().count(path.read_bytes()) == 1
 
 
 def test_another_wheel_is_refused(tmp_path: Path) -> None:
@@ -217,6 +218,21 @@ def test_links_lead_into_the_ui() -> None:
     assert urls.compare([number], ["a"]).endswith(
         f"#/compare-runs?runs=%5B%22a%22%5D&experiments=%5B%22{number}%22%5D"
     )
+
+
+def test_a_tasks_page_leads_to_its_table(tmp_path: Path) -> None:
+    """Our page of a task links to the experiment of it; a task that never began has none."""
+    (tmp_path / "runs").mkdir()
+    run = parse_run(sealed("failed"))
+    (tmp_path / "runs" / f"{run.id}.json").write_bytes(sealed("failed"))
+    Builder(tmp_path / "runs", tmp_path / "site").build()
+    listed = orjson.loads((tmp_path / "site/mlflow/data/experiments.json").read_bytes())
+    held = {entry["id"] for entry in listed["experiments"]}
+    for task in run.tasks:
+        number = mlflow.experiment_id(run.pipeline, task.name)
+        text = (tmp_path / "site" / Urls.task(task.name)).read_text()
+        assert (f"#/experiments/{number}/runs?" in text) == (number in held)
+    assert len(held) < len({task.name for task in run.tasks}) + 1  # some never began
 
 
 def test_runs_within_a_task_run_are_nested(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from urllib.parse import quote
 import pytest
 from mlflow_twins import real_server, static_server, write_static
 from playwright.sync_api import Browser, Locator, Page, expect
+from spanbook_site.mlflow import page as mlflow_page
 from support.browser import Faults
 from ui_runs import ARTIFACTS, COUNT, NAME, PARENT, TRAIN, run_id, runs
 
@@ -339,13 +340,29 @@ def test_the_way_back(static: str, page: Page) -> None:
     )  # this data's page of the task
 
 
+def test_the_table_asks_ahead_for_what_it_needs(static: str, page: Page) -> None:
+    """What is asked for before the UI runs are the parts that its table loads, no more and no fewer."""
+    script = (mlflow_page.SHIM / "ahead.js").read_text()
+    named = {f"{part}.chunk" for part in re.findall(r'"(\d+\.[0-9a-f]{8})"', script)}
+    page.route("**/shim.js", lambda route: route.fulfill(
+        body=mlflow_page.script().replace(b'rel: "preload"', b'rel: "nothing"'), content_type="text/javascript"
+    ))  # fmt: skip
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(f"{static}#/experiments/{TRAIN}/runs")
+    expect(page.get_by_role("link", name="child 08").first).to_be_visible()
+    page.wait_for_load_state("networkidle")
+    loaded = {name for url in asked for name in re.findall(r"(\d+\.[0-9a-f]{8}\.chunk)\.", url)}
+    assert loaded == named
+
+
 def test_only_known_files_are_changed(static: str, server: str, chromium: Browser) -> None:
     """The UI's files are the wheel's, byte for byte; index.html differs by the added tags alone."""
     page = chromium.new_page()
     theirs = page.request.get(server).text()
     ours = page.request.get(static).text()
     added = re.sub(
-        r'<meta http-equiv="Content-Security-Policy"[^>]*/>|<script src="shim/[a-z]+\.js"></script>',
+        r'<link rel="preload"[^>]*/>|<meta http-equiv="Content-Security-Policy"[^>]*/>|<script src="shim\.js"></script>',
         "",
         ours,
     )

@@ -111,17 +111,13 @@ def write_site(
 
 
 def _ui_key() -> str:
-    digest = hashlib.sha256(wheel.SHA256.encode())
-    for script in page.SCRIPTS:
-        digest.update((page.SHIM / script).read_bytes())
-    return digest.hexdigest()[:16]
+    return hashlib.sha256(wheel.SHA256.encode() + page.script()).hexdigest()[:16]
 
 
 def _write_ui(output: Output, source: Path) -> None:
     for name, path in wheel.files(source):
         output.link(f"{FOLDER}/{name}", path, f"{wheel.VERSION} {name}")
-    for script in page.SCRIPTS:
-        output.write(f"{FOLDER}/shim/{script}", (page.SHIM / script).read_bytes())
+    output.write(f"{FOLDER}/{page.SCRIPT}", page.script())
     output.write(INDEX, page.index((source / "index.html").read_text(encoding="utf-8")))
 
 

@@ -1,5 +1,10 @@
-"""``mlflow/index.html``: the official page, with a policy and our scripts before its own."""
+"""``mlflow/index.html``: the official page, with a policy and our script before its own.
 
+A policy in a page keeps Chromium from asking ahead for what stands after it. So the files that the
+first rows wait for are named before it, and our scripts are one file (``shim.js``).
+"""
+
+import re
 from pathlib import Path
 from typing import Final
 
@@ -19,8 +24,10 @@ SCRIPTS: Final = (
     "models.js",
     "api.js",
     "links.js",
+    "ahead.js",
     "install.js",
 )
+SCRIPT: Final = "shim.js"  # all of them, in this order
 # Plotly's WebGL plots compile code (unsafe-eval), and the UI sets styles from script. No other
 # page of the site has either.
 POLICY: Final = "; ".join(
@@ -53,6 +60,15 @@ def index(original: str) -> str:
             f"The UI's index.html is not that of MLflow {VERSION}: it has no {_ANCHOR!r}, "
             "or no deferred script. Fetch the UI again."
         )
+    asked = re.findall(r'(?:src|href)="(static-files/static/[^"]+\.(?:js|css))"', original)
+    ahead = "".join(
+        f'<link rel="preload" as="{"style" if name.endswith(".css") else "script"}" href="{name}"/>'
+        for name in (SCRIPT, *asked)
+    )
     policy = f'<meta http-equiv="Content-Security-Policy" content="{POLICY}"/>'
-    scripts = "".join(f'<script src="shim/{name}"></script>' for name in SCRIPTS)
-    return original.replace(_ANCHOR, _ANCHOR + policy + scripts)
+    return original.replace(_ANCHOR, f'{_ANCHOR}{ahead}{policy}<script src="{SCRIPT}"></script>')
+
+
+def script() -> bytes:
+    """Our scripts as one; each is a strict function of its own."""
+    return b"".join((SHIM / name).read_bytes() for name in SCRIPTS)

@@ -125,6 +125,7 @@ def _part(rows: Sequence[Row]) -> Json:
         "first": min(row["start"] for row in rows),
         "last": max(row["start"] for row in rows),
         "updated": max(row["end"] or row["start"] for row in rows),
+        "models": any("models" in row for row in rows),
         "metrics": sorted(metrics)[:MAX_VIEW_KEYS],
         "params": sorted(params)[:MAX_VIEW_KEYS],
     }
@@ -165,7 +166,7 @@ def _experiment(experiment: str, parts: list[tuple[str, Json]]) -> Json:
             f"mlflow.sharedViewState.{VIEW}": shared_view(keys["metrics"], keys["params"]),
         },
         "chunks": [
-            {"name": chunk, **{key: part[key] for key in ("rows", "first", "last")}}
+            {"name": chunk, **{key: part[key] for key in ("rows", "first", "last", "models")}}
             for chunk, part in parts
         ],
     }

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from spanbook_site import formats
+from spanbook_site.mlflow.urls import MlflowUrls
 from spanbook_site.output import Output
 from spanbook_site.pages import numbers
 from spanbook_site.settings import Settings
@@ -149,8 +150,16 @@ def write_page(
             best=best(rows, columns, templates.settings),
             charts=charts(rows, columns, Urls(address)),
             history=history,
+            mlflow_table=_mlflow_table(name, rows, address) if templates.mlflow else "",
         ),
     )
+
+
+def _mlflow_table(name: str, rows: Sequence[Row], page: str) -> str:
+    """The task's table in the MLflow pages; none where it never began."""
+    ran = (row.run["pipeline"] for row in rows if row.task["attempts"])
+    newest = next(ran, None)
+    return "" if newest is None else MlflowUrls(page).task(newest, name)
 
 
 @dataclass(frozen=True)

@@ -115,6 +115,7 @@ async def create(call: Call) -> Json:
     name = fields.text(call.body, "name")
     if len(name) > MAX_NAME:
         raise MlflowError(f"'name' exceeds the maximum length of {MAX_NAME} characters")
+    fields.text(call.body, "artifact_location", "")  # has no say in where run files lie
     tags = dict(_tag(item) for item in fields.items(call.body, "tags"))
     own = await _own(call)
     taken = shelf(call).named(name) or (own if own and own.name == name else None)

@@ -17,7 +17,6 @@ MAX_PARAMS_OR_TAGS: Final = 100
 MAX_ENTITIES: Final = 1000
 _NAME: Final = re.compile(r"[/\w.\- :]*")
 _INT64: Final = range(-(2**63), 2**63)
-_NO_KEY: Final = "A key name must be provided."
 
 Json = dict[str, Any]
 
@@ -143,7 +142,7 @@ def name(key: object, path: str, what: str) -> str:
         MlflowError: MLflow takes no such name.
     """
     if key is None or key == "":
-        raise invalid(path, "" if key is None else key, f"{what} name cannot be None. {_NO_KEY}")
+        raise lacking(path)
     if not isinstance(key, str):
         raise invalid(path, key, "it must be a string")
     if len(key) > MAX_KEY:
@@ -195,9 +194,11 @@ def point(item: Mapping[str, Any], path: str = "") -> Point:
     Raises:
         MlflowError: something of it will not do.
     """
-    key = name(item.get("key"), f"{path}key" if path else "name", "Metric")
+    key = name(item.get("key"), f"{path}key", "Metric")
     value = _number(item.get("value"), f"{path}value", item)
-    time = _whole(item.get("timestamp", 0))
+    if item.get("timestamp") is None:
+        raise lacking(f"{path}timestamp")
+    time = _whole(item["timestamp"])
     if time is None or time < 0:
         raise invalid(
             f"{path}timestamp",
@@ -269,7 +270,7 @@ def artifact_path(path: str) -> str:
         or "%5c" in path.lower()
         or len(path) > 1000
     ):
-        raise MlflowError(f"Invalid path: {_shown(path)}. It must be relative, without '..'.")
+        raise MlflowError("Invalid path")  # no more, as MLflow's server says it
     return path
 
 

@@ -1,6 +1,5 @@
 """MLflow's filter language: fields, conditions on them, and clauses of order."""
 
-import math
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -90,8 +89,6 @@ class Condition:
             return (value in self.value) == (self.op == "IN")
         if self.op in ("LIKE", "ILIKE"):
             return _like(self.value, str(value), folded=self.op == "ILIKE")
-        if isinstance(value, float) and math.isnan(value):
-            value = 0.0 if self.op != "=" else math.nan
         return _COMPARE[self.op](value, self.value)
 
 

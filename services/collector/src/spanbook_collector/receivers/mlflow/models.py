@@ -9,16 +9,18 @@ from collections.abc import Iterator, Mapping
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 from spanbook_runfile import names
 from spanbook_runfile.model import LoggedModel
+from spanbook_runfile.names import ChildStatus
 
-from spanbook_collector.receivers.mlflow import experiments, fields, runs, search, views
+from spanbook_collector.receivers.mlflow import alone, experiments, fields, runs, search, views
 from spanbook_collector.receivers.mlflow.book import Book
 from spanbook_collector.receivers.mlflow.calls import Call, Json, parsed
-from spanbook_collector.receivers.mlflow.errors import MlflowError, missing
+from spanbook_collector.receivers.mlflow.errors import MlflowError
 from spanbook_collector.receivers.mlflow.records import MS, Place
 from spanbook_collector.receivers.mlflow.tracking import ref_of
 from spanbook_collector.receivers.mlflow.views import Ref, Told
 
 _ID = re.compile(r"m-([0-9a-f]{32})([0-9a-f]{16})[0-9a-f]{8}")
+_FOR_MODEL = "spanbook.model"  # a tag of runs that were made for a model
 _STATUSES = {
     "LOGGED_MODEL_PENDING": "LOGGED_MODEL_PENDING",
     "LOGGED_MODEL_READY": "LOGGED_MODEL_READY",
@@ -52,12 +54,6 @@ async def create(call: Call) -> Json:
     """``POST logged-models``."""
     body = call.body
     source = fields.text(body, "source_run_id", "")
-    ref = call.mine(ref_of(source)) if source else call.home
-    if ref is None:
-        raise MlflowError(
-            "A logged model is kept with the run that made it: log it within mlflow.start_run(), or "
-            "give source_run_id."
-        )
     name = fields.text(body, "name", "") or experiments.random_name()
     if re.search(r"[/:.%\"']", name) or len(name) > 250:
         raise MlflowError(
@@ -65,6 +61,7 @@ async def create(call: Call) -> Json:
             "cannot contain the following characters: ('/', ':', '.', '%', '\"', \"'\")"
         )
     params, tags = _pairs(body, "params"), _pairs(body, "tags")
+    ref = call.mine(ref_of(source)) if source else call.home or await _run_for(call, name)
     model = f"m-{ref.run}{ref.span}{secrets.token_hex(4)}"
 
     def make(book: Book, place: Place) -> Iterator[LogRecord]:
@@ -91,6 +88,20 @@ async def create(call: Call) -> Json:
 
     await call.tracking.write(ref, make)
     return await _json(call, model)
+
+
+async def _run_for(call: Call, name: str) -> Ref:
+    """A run for a model that is logged without one: it is kept with it, and ended when it is ready."""
+    found = await experiments.known(call, fields.text(call.body, "experiment_id", "0"))
+    return await alone.begin(
+        call.tracking,
+        views.Experiment(found.id, found.name),
+        name=name,
+        user="",
+        start=time.time_ns(),
+        status=ChildStatus.RUNNING,
+        tags={_FOR_MODEL: name},
+    )
 
 
 def _pairs(body: Json, key: str) -> dict[str, str]:
@@ -129,6 +140,13 @@ async def finalize(call: Call) -> Json:
     if status is None:
         raise fields.invalid("status", call.body.get("status"), "it is no status of a logged model")
     await _change(call, {"status": status})
+    told, _ = await find(call, call.path["model"])
+    if _FOR_MODEL in told.tags and status != "LOGGED_MODEL_PENDING":
+        ready = status == "LOGGED_MODEL_READY"
+        ended = ChildStatus.FINISHED if ready else ChildStatus.FAILED
+        await call.tracking.write(
+            told.ref, lambda _, place: [place.child(status=ended, end=time.time_ns())]
+        )
     return await _json(call, call.path["model"])
 
 
@@ -146,9 +164,13 @@ async def set_tags(call: Call) -> Json:
 async def delete_tag(call: Call) -> Json:
     """``DELETE logged-models/MODEL/tags/KEY``."""
     _, found = await find(call, call.path["model"])
-    if call.path["key"] not in found.tags:
-        raise missing("Tag", call.path["key"])
-    return await _change(call, {"tags": {call.path["key"]: None}})
+    key = call.path["key"]
+    if key not in found.tags:
+        raise MlflowError(
+            f"No tag with key {key[:250]!r} found for model with ID {found.id!r}.",
+            "RESOURCE_DOES_NOT_EXIST",
+        )
+    return await _change(call, {"tags": {key: None}})
 
 
 async def log_params(call: Call) -> Json:

@@ -100,11 +100,11 @@ async def create(call: Call) -> Json:
 
 async def _parent(call: Call, tags: dict[str, str]) -> Ref | None:
     """What a new run is within: its parent by tag, else the attempt that its client runs in."""
-    if PARENT in tags:
-        parent = ref_of(tags[PARENT])
-        if call.tracking.in_progress(parent.run):
-            return call.mine(parent)
-    return call.home
+    try:
+        parent = ref_of(tags.get(PARENT, ""))
+    except MlflowError:  # any text can stand in the tag
+        return call.home
+    return call.mine(parent) if call.tracking.in_progress(parent.run) else call.home
 
 
 async def update(call: Call) -> Json:
@@ -189,22 +189,22 @@ async def _lifecycle(call: Call, stage: str) -> Json:
 
 async def log_param(call: Call) -> Json:
     """``runs/log-parameter``."""
-    given = [fields.param(call.body)]
-    await call.tracking.write(_owned(call), lambda book, at: params(book, at, given))
+    owned, given = _owned(call), [fields.param(call.body)]
+    await call.tracking.write(owned, lambda book, at: params(book, at, given))
     return {}
 
 
 async def log_metric(call: Call) -> Json:
     """``runs/log-metric``."""
-    given = [fields.point(call.body)]
-    await call.tracking.write(_owned(call), lambda _, at: at.metrics(_timed(given)))
+    owned, given = _owned(call), [fields.point(call.body)]
+    await call.tracking.write(owned, lambda _, at: at.metrics(_timed(given)))
     return {}
 
 
 async def set_tag(call: Call) -> Json:
     """``runs/set-tag``."""
-    given = [fields.tag(call.body)]
-    await call.tracking.write(_owned(call), lambda book, at: tags(book, at, given))
+    owned, given = _owned(call), [fields.tag(call.body)]
+    await call.tracking.write(owned, lambda book, at: tags(book, at, given))
     return {}
 
 

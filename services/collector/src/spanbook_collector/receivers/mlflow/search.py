@@ -116,7 +116,7 @@ def _sorted(runs: list[Told], field: Field, *, ascending: bool) -> list[Told]:
 
 
 def experiments(found: list[Known], text: str, order_by: Sequence[str]) -> list[Known]:
-    """The experiments that a filter finds, in order: by default those changed last first.
+    """The experiments that a filter finds, in order: by default those made last first.
 
     Raises:
         MlflowError: filter or order are not of MLflow's language.
@@ -124,7 +124,7 @@ def experiments(found: list[Known], text: str, order_by: Sequence[str]) -> list[
     conditions = list(Parser(text, "filter", _OF_EXPERIMENTS).conditions())
     order = [Parser(clause, "order_by", _OF_EXPERIMENTS).clause() for clause in order_by]
     found = [k for k in found if all(c.compares(_of_experiment(k, c.field)) for c in conditions)]
-    found.sort(key=lambda known: known.updated, reverse=True)
+    found.sort(key=lambda known: (-known.created, int(known.id)))
     for by, ascending in reversed(order):
         found.sort(key=lambda k: (_of_experiment(k, by) or [""])[0], reverse=not ascending)
     return found

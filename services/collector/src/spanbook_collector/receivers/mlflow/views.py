@@ -1,6 +1,7 @@
 """MLflow runs as they stand, of a run in progress or a sealed one, and as MLflow's JSON."""
 
 import math
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -209,19 +210,20 @@ def param_text(value: Json) -> str:
 
 
 def latest(metric: Metric) -> tuple[float, int, int]:
-    """The point that MLflow shows: of the highest step, then time, then value."""
+    """The point that MLflow shows: of the highest step, then time, then value, with NaN as a zero."""
 
     def order(point: tuple[float, int, int]) -> tuple[int, int, float]:
         value, time, step = point
-        return step, time, -math.inf if math.isnan(value) else value
+        return step, time, 0.0 if math.isnan(value) else value
 
     return max(points_of(metric), key=order)
 
 
 def points_of(metric: Metric) -> Iterator[tuple[float, int, int]]:
-    """A metric's points: value, ms, step."""
+    """A metric's points: value, ms, step; an infinity is the largest float, as MLflow keeps it."""
     for value, time, step in zip(metric.values, metric.times, metric.steps, strict=True):
-        yield value, time // MS, step or 0
+        finite = math.copysign(sys.float_info.max, value) if math.isinf(value) else value
+        yield finite, time // MS, step or 0
 
 
 def info_json(told: Told) -> dict[str, Any]:

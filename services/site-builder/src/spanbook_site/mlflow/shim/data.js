@@ -76,18 +76,29 @@
    */
   async function segments(ids, clauses, newest) {
     const named = namedRuns(clauses);
-    const { all, experiments: entries } = await catalog();
-    const everything = ids.includes(all);
-    const wanted = entries.filter((entry) => everything || ids.includes(entry.id));
+    const wanted = await entriesOf(ids);
     if (named) {
       const rows = await Promise.all(named.map(rowsOf));
       const known = new Set(wanted.map((entry) => entry.id));
       const unique = new Map(rows.flat().filter((r) => known.has(r.experiment)).map((r) => [r.id, r]));
       return shim.segmentsOfRows([...unique.values()]);
     }
-    const chunks = wanted.flatMap((entry) => entry.chunks.map((chunk) => ({ experiment: entry.id, ...chunk })));
+    const chunks = chunksOf(wanted);
     return newest === null ? Promise.all(chunks.map(segment)) : newestSegments(chunks, newest);
   }
+
+  /** The segments of some experiments in which a run has logged models. */
+  async function modelSegments(ids) {
+    return Promise.all(chunksOf(await entriesOf(ids)).filter((chunk) => chunk.models).map(segment));
+  }
+
+  /** Experiments by id; all of them for that which holds all pipeline runs. */
+  async function entriesOf(ids) {
+    const { all, experiments: entries } = await catalog();
+    return ids.includes(all) ? entries : entries.filter((entry) => ids.includes(entry.id));
+  }
+
+  const chunksOf = (entries) => entries.flatMap((entry) => entry.chunks.map((chunk) => ({ experiment: entry.id, ...chunk })));
 
   /** The ids of runs that a filter names, or whose children it asks for; null where it names none, or many. */
   function namedRuns(clauses) {
@@ -132,5 +143,5 @@
     return enough < 0 ? chunks.length : enough + 1;
   }
 
-  shim.data = { catalog, experiments, experiment, experimentMessage, row, rowsOf, besideRun, segments, fetchFile };
+  shim.data = { catalog, experiments, experiment, experimentMessage, row, rowsOf, besideRun, segments, modelSegments, fetchFile };
 })(globalThis.spanbookMlflow);

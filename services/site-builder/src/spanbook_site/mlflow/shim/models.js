@@ -18,7 +18,7 @@
 
   shim.searchModels = async function ({ experiment_ids: ids, filter, order_by: order, max_results: most, page_token: token }) {
     if (filter) throw shim.invalid("This published site does not search logged models by a filter.");
-    const segments = await shim.data.segments([ids ?? []].flat().map(String), [], null);
+    const segments = await shim.data.modelSegments([ids ?? []].flat().map(String));
     const found = segments.flatMap(({ data }) => (data.models?.value ?? []).flat()).map(({ model }) => model);
     const [by] = order ?? [];
     const metric = /^metrics\.(.+)$/.exec(by?.field_name ?? "")?.[1];
