@@ -90,7 +90,7 @@ def _parameters(spec: AttemptSpec) -> Iterator[tuple[str, object]]:
         if scalar and not (isinstance(value, str) and len(value) > _MAX_PARAMETER):
             yield key, value
         elif key not in spec.upstream:
-            text = value if isinstance(value, str) else repr(value)
+            text = value if isinstance(value, str) else _repr(value)
             if len(text) <= _MAX_PARAMETER:
                 yield key, _plain(value)
 
@@ -99,4 +99,12 @@ def _plain(value: object) -> object:
     """Containers and dates as they are, anything else as its ``repr``."""
     if isinstance(value, list | tuple | dict | set | frozenset | range | str):
         return value
-    return value if hasattr(value, "isoformat") else repr(value)
+    return value if hasattr(value, "isoformat") else _repr(value)
+
+
+def _repr(value: object) -> str:
+    """A value's ``repr``; one that fails is no reason for the task to fail."""
+    try:
+        return repr(value)
+    except Exception as error:  # noqa: BLE001 (the user's class)
+        return f"<{type(value).__name__}, whose repr raises {type(error).__name__}>"

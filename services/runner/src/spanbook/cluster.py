@@ -38,22 +38,16 @@ def cluster(settings: Settings, root: Path) -> Iterator[Cluster]:
     Raises:
         UsageError: there is no cluster at that address, or it does not let us in.
     """
-    if settings.ray_address:
-        _connect(settings.ray_address, root)
-        try:
-            with _quiet():
-                yield Cluster(str(_RAY.util.get_node_ip_address()), _cpus(), local=False)
-        finally:
-            ray.shutdown()
-        return
-    sweep()
-    scratch = _start(settings)
-    try:
-        with _quiet():
-            yield Cluster("127.0.0.1", _cpus(), local=True)
-    finally:
-        ray.shutdown()
-        scratch.close()
+    with _quiet(), contextlib.ExitStack() as stack:
+        if settings.ray_address:
+            _connect(settings.ray_address, root)
+            stack.callback(ray.shutdown)
+            yield Cluster(str(_RAY.util.get_node_ip_address()), _cpus(), local=False)
+            return
+        sweep()
+        stack.callback(_start(settings).close)
+        stack.callback(ray.shutdown)
+        yield Cluster("127.0.0.1", _cpus(), local=True)
 
 
 def _say_nothing(*_: object, **__: object) -> None:

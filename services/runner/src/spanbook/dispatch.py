@@ -18,6 +18,7 @@ from spanbook_runfile.names import Result
 
 from spanbook import values, worker
 from spanbook.emitter import Batch
+from spanbook.errors import TaskError
 from spanbook.faults import cause, lost_ref
 from spanbook.ids import new_span_id
 from spanbook.kill import Killer
@@ -131,12 +132,31 @@ class Dispatcher:
 
     def ask(self, ref: Any, answer: Callable[[Any], None]) -> None:
         """Call ``answer`` on the main thread with the value of a helper's ObjectRef, or its error."""
+        limit = self._limits.begin_limit
+        answered = False
+
+        def once(value: Any) -> None:
+            nonlocal answered
+            if not answered:
+                answered = True
+                answer(value)
+
+        def give_up() -> None:
+            if not answered:
+                ray.cancel(ref, force=True)
+                once(
+                    TaskError(
+                        f"it could not be looked at within {limit:g} s: unpickling it hangs. What only "
+                        "takes long has more time with SPANBOOK_BEGIN_LIMIT."
+                    )
+                )
 
         def done(future: Any) -> None:
             error = future.exception()
             value = error if error is not None else future.result()
-            self._inbox.put(lambda: answer(value))
+            self._inbox.put(lambda: once(value))
 
+        self.later(limit, give_up)
         ref.future().add_done_callback(done)
 
     def wake(self, call: Callable[[], None]) -> None:

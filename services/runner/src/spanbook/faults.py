@@ -1,11 +1,15 @@
 """What Ray says of an attempt that has no outcome of its own."""
 
+import re
+
 from ray import exceptions
+
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")  # Ray writes for terminals
 
 
 def cause(error: BaseException) -> tuple[str, str]:
     """What Ray knows of why an attempt has no outcome: error type and message."""
-    text = str(error).strip()
+    text = _COLOUR.sub("", str(error)).strip()
     if isinstance(error, exceptions.OutOfMemoryError):
         return "OutOfMemory", f"Ray killed the worker: the machine ran out of memory. {text[:1500]}"
     if isinstance(error, exceptions.NodeDiedError):

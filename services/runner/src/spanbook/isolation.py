@@ -4,6 +4,7 @@ import contextlib
 import os
 import resource
 import signal
+import sys
 from collections.abc import Iterator
 
 _LIMITS = (resource.RLIMIT_AS, resource.RLIMIT_DATA, resource.RLIMIT_NOFILE, resource.RLIMIT_CPU)
@@ -12,15 +13,17 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGALRM, signal.SIGCHLD)
 
 @contextlib.contextmanager
 def isolated() -> Iterator[None]:
-    """Undo, after it: the working folder, limits, signal handlers and umask; variables and imports stay."""
+    """Undo, after it: the working folder, limits, signal handlers, umask and recursion limit; variables and imports stay."""
     limits = {kind: resource.getrlimit(kind) for kind in _LIMITS}
     handlers = {number: signal.getsignal(number) for number in _SIGNALS}
     umask = os.umask(0o022)
     os.umask(umask)
     folder = _folder()
+    recursion = sys.getrecursionlimit()
     try:
         yield
     finally:
+        sys.setrecursionlimit(recursion)
         os.umask(umask)
         for kind, limit in limits.items():
             if resource.getrlimit(kind) != limit:

@@ -14,7 +14,7 @@ from spanbook.dag import Graph
 from spanbook.dispatch import Ended, Try
 from spanbook.nodes import TaskNode
 from spanbook.state import State
-from spanbook.terminal import MARKS, label, short_error
+from spanbook.terminal import MARKS, label, printable, short_error
 
 _STYLES: dict[str, str] = {
     "waiting": "dim",
@@ -155,4 +155,4 @@ class LiveView:
 
 def _line(text: str, style: str = "") -> Text:
     """Text that stays on one line."""
-    return Text(text, style=style, overflow="ellipsis", no_wrap=True)
+    return Text(printable(text), style=style, overflow="ellipsis", no_wrap=True)

@@ -1,6 +1,7 @@
 """Secrets out of everything that is recorded: the values of variables whose names look secret."""
 
 import base64
+import html
 import json
 import os
 import re
@@ -35,8 +36,8 @@ def looks_secret(name: str) -> bool:
 class Masker:
     """Replaces secrets in text by ``***``.
 
-    A secret is masked as it is, URL-encoded, base64-encoded (at any offset, with and without a
-    user name before it), as JSON and Python string escapes write it, and line by line where it has
+    A secret is masked as it is, in hex, URL-encoded, in base32 and base64 (there at any offset, with
+    and without a user name before it), as HTML, JSON and Python string escapes write it, and line by line where it has
     several lines. The user information of URLs (``https://user:password@host``) is masked always.
     """
 
@@ -137,6 +138,7 @@ def _forms(secret: str) -> Iterable[str]:
         yield quote(text, safe="", errors="surrogateescape")
         yield quote(text, errors="surrogateescape")
         yield quote_plus(text, errors="surrogateescape")
+        yield html.escape(text)
         for spelled in (text, repr(text)[1:-1]):
             yield spelled
             for once in _json_forms(spelled):
@@ -144,12 +146,23 @@ def _forms(secret: str) -> Iterable[str]:
                 yield from _json_forms(once)  # JSON in a notebook's JSON
     raw = secret.encode("utf-8", "surrogateescape")
     if len(raw) >= 6:
+        yield from _hex_forms(raw)
+        yield (
+            base64.b32encode(raw).decode().rstrip("=")[:-1]
+        )  # the last one holds what follows, too
         yield from _base64_forms(raw)
         yield from _base64_forms(secret.strip().encode("utf-8", "surrogateescape"))
 
 
 def _json_forms(text: str) -> Iterable[str]:
     return {json.dumps(text, ensure_ascii=ascii_only)[1:-1] for ascii_only in (True, False)}
+
+
+def _hex_forms(raw: bytes) -> Iterable[str]:
+    """As bytes.hex(), xxd and a URL with every character escaped write it, in both cases."""
+    for digits in (raw.hex(), raw.hex(":"), raw.hex(" "), raw.hex(" ", -2), "%" + raw.hex("%")):
+        yield digits
+        yield digits.upper()
 
 
 def _base64_forms(raw: bytes) -> Iterable[str]:

@@ -15,6 +15,7 @@ Stream = Literal["stdout", "stderr"]
 
 MAX_OUTPUT_BYTES: Final = 1 << 20
 TAIL_BYTES: Final = 64 << 10  # kept of what is cut, so that the last lines are there
+LINE_BYTES: Final = 40  # that a line counts beside its text: half a million records are no 1 MiB
 MAX_LINE: Final = 16 << 10  # characters; longer lines are split
 
 _SEVERITIES: Final = (
@@ -90,6 +91,10 @@ class Lines:
         self._rest = rest
 
 
+def _size(text: str) -> int:
+    return len(text) + LINE_BYTES * text.count("\n")
+
+
 class Output:
     """What one attempt prints: the first ``limit`` bytes line by line, of the rest the end."""
 
@@ -105,8 +110,8 @@ class Output:
     def write(self, stream: Stream, text: str) -> None:
         """Take text of a stream, in any pieces."""
         if self._left > 0:
-            head, text = text[: self._left], text[self._left :]
-            self._left -= len(head)
+            end = self._fitting(text)
+            head, text = text[:end], text[end:]
             self._lines[stream].write(head)
         if text:
             self._keep_tail(stream, text)
@@ -132,16 +137,27 @@ class Output:
         for lines in self._lines.values():
             lines.close()
 
+    def _fitting(self, text: str) -> int:
+        """How many characters of a text are under the limit, which they count for from now on."""
+        if _size(text) <= self._left:
+            self._left -= _size(text)
+            return len(text)
+        end = 0
+        while self._left > 0:
+            start, end = end, min(text.find("\n", end) + 1 or len(text), end + self._left)
+            self._left -= _size(text[start:end])
+        return end
+
     def _keep_tail(self, stream: Stream, text: str) -> None:
-        if len(text) > TAIL_BYTES:
-            self._drop(self._tail_size + len(text) - TAIL_BYTES)
-            self._tail.clear()
-            self._tail_size, text = 0, text[-TAIL_BYTES:]
+        while _size(text) > TAIL_BYTES:
+            shorter = text[-min(TAIL_BYTES, len(text) // 2) :]
+            self._drop(len(text) - len(shorter))
+            text = shorter
         self._tail.append((stream, text))
-        self._tail_size += len(text)
+        self._tail_size += _size(text)
         while self._tail_size > TAIL_BYTES:
             _, old = self._tail.popleft()
-            self._tail_size -= len(old)
+            self._tail_size -= _size(old)
             self._drop(len(old))
 
     def _drop(self, size: int) -> None:

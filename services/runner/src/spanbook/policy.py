@@ -3,7 +3,9 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from spanbook.errors import PipelineError
+from spanbook.errors import PipelineError, TaskError
+
+MAX_PAUSE = 7 * 86400.0  # seconds
 
 RetryIf = type[BaseException] | tuple[type[BaseException], ...] | Callable[[BaseException], bool]
 
@@ -33,8 +35,18 @@ class Policy:
     keep: bool = False
 
     def pause(self, failed: int) -> float:
-        """Seconds to wait after the ``failed``-th attempt."""
-        return float(self.backoff(failed) if callable(self.backoff) else self.backoff)
+        """Seconds to wait after the ``failed``-th attempt.
+
+        Raises:
+            TaskError: ``backoff`` does not say.
+        """
+        try:
+            pause = float(self.backoff(failed) if callable(self.backoff) else self.backoff)
+        except Exception as error:
+            raise TaskError(
+                f"backoff({failed}) raised {type(error).__name__}: {error}. It must return seconds."
+            ) from error
+        return pause if 0 <= pause < MAX_PAUSE else MAX_PAUSE if pause > 0 else 0.0
 
     def wants_retry(self, error: BaseException) -> bool:
         """Whether an error of this kind is worth another try."""

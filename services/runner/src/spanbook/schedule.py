@@ -27,7 +27,7 @@ from spanbook.nodes import (
 from spanbook.recorder import Recorder
 from spanbook.recovery import Recovery
 from spanbook.rerun import Part, Reuse
-from spanbook.state import PAUSED, QUEUED, Listener, State, is_over, task_of, unfinished, worth_it
+from spanbook.state import PAUSED, QUEUED, Listener, State, is_over, pause, task_of, unfinished
 from spanbook.wiring import Wiring
 
 
@@ -206,7 +206,7 @@ class Schedule:
             state.running = QUEUED
             attempt = self.dispatcher.submit(node, state.attempts, arguments, inputs)
             if state.why:
-                report.told(self._recorder, attempt, state.why)
+                self._note(attempt, state.why)
                 state.why = ""
         elif isinstance(node, MapNode):
             state.running = PAUSED
@@ -291,13 +291,9 @@ class Schedule:
             return
         self._afterwards(partial(report.attempt_ended, self._recorder, ended))
         state.outcome = replace(outcome, batch=Batch())
-        policy = attempt.node.task.policy
-        tried = attempt.number - state.before
-        left = policy.retries + 1 - tried
-        failed = outcome.result not in (Result.SUCCESS, Result.CANCELLATION)
         retry_in = None
-        if failed and left > 0 and not self.cancelled and worth_it(ended):
-            retry_in = policy.pause(tried)
+        if not self.cancelled:
+            retry_in = pause(ended, attempt.number - state.before, self._note)
         self._afterwards(partial(self._listener.attempt_ended, ended, retry_in))
         state.running = None
         if retry_in is not None:
@@ -308,6 +304,9 @@ class Schedule:
         self._finish(
             state, outcome.result, message=outcome.error_message, error_type=outcome.error_type
         )
+
+    def _note(self, attempt: Try, text: str) -> None:
+        self._afterwards(partial(report.told, self._recorder, attempt, text))
 
     def _retry(self, state: State) -> None:
         if state.result is None:

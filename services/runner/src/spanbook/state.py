@@ -1,12 +1,14 @@
 """Where the nodes of a run stand, and who is told when that changes."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from spanbook_runfile.names import Result
 
+from spanbook import failure
 from spanbook.dispatch import Ended, Try
+from spanbook.errors import TaskError
 from spanbook.nodes import EitherNode, Handle, Node, TaskNode, tasks_behind
 from spanbook.worker import Outcome
 
@@ -82,8 +84,18 @@ def is_over(up: State, consumer: Node) -> bool:
     )
 
 
-def worth_it(ended: Ended) -> bool:
-    """Whether the task's policy wants another attempt after this one."""
-    if ended.outcome.result is Result.TIMEOUT:
-        return ended.attempt.node.task.policy.wants_retry(TimeoutError(ended.outcome.error_message))
-    return ended.outcome.result is Result.ERROR or ended.outcome.retry
+def pause(ended: Ended, tried: int, note: Callable[[Try, str], None]) -> float | None:
+    """Seconds until a task is tried again after its ``tried``-th attempt; None where it is not."""
+    task, outcome = ended.attempt.node.task, ended.outcome
+    if outcome.result in (Result.SUCCESS, Result.CANCELLATION) or tried > task.policy.retries:
+        return None
+    worth_it = outcome.result is Result.ERROR or outcome.retry
+    if outcome.result is Result.TIMEOUT:
+        worth_it = failure.wants_retry(task, TimeoutError(outcome.error_message))
+    if not worth_it:
+        return None
+    try:
+        return task.policy.pause(tried)
+    except TaskError as error:
+        note(ended.attempt, f"{error} The task is tried again at once.")
+        return 0.0

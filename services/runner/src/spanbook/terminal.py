@@ -1,5 +1,6 @@
 """What the user sees of a run on a terminal, and where there is none."""
 
+import io
 import sys
 import time
 from collections import Counter
@@ -40,8 +41,11 @@ class PlainView:
         self._start = time.monotonic()
 
     def _say(self, text: str) -> None:
-        self._out.write(f"[{time.monotonic() - self._start:7.1f} s] {text}\n")
-        self._out.flush()
+        try:
+            self._out.write(f"[{time.monotonic() - self._start:7.1f} s] {printable(text)}\n")
+            self._out.flush()
+        except OSError:  # whoever read it is gone (`| head`); the run goes on
+            self._out = io.StringIO()
 
     def run_started(self, run_id: str, graph: Graph) -> None:
         """The run begins."""
@@ -80,6 +84,13 @@ class PlainView:
 
     def flushing(self) -> None:
         """All tasks are over."""
+
+
+def printable(text: str) -> str:
+    """Text of one line without what a terminal would obey or cannot show."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 def label(node: TaskNode) -> str:
@@ -129,7 +140,7 @@ def summary(finished: Finished, out: TextIO) -> None:
         out.write(f"\n--- {state.node.title}: {state.result}\n")
         trace = state.outcome.traceback if state.outcome else ""
         lines = (trace or state.message).rstrip().splitlines()
-        out.write("\n".join(lines[-15:]) + "\n")
+        out.write("\n".join(printable(line.expandtabs()) for line in lines[-15:]) + "\n")
     if len(bad) > 5:
         out.write(f"\n... and {len(bad) - 5} more.\n")
     out.flush()

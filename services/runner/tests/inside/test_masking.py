@@ -1,6 +1,7 @@
 """Secrets do not get into what is recorded."""
 
 import base64
+import html
 import json
 from urllib.parse import quote
 
@@ -54,10 +55,16 @@ def test_harmless_names(name: str) -> None:
         repr(SECRET),
         base64.b64encode(SECRET.encode()).decode(),
         base64.urlsafe_b64encode(SECRET.encode()).decode(),
+        base64.b32encode(SECRET.encode()).decode(),
+        SECRET.encode().hex(),
+        SECRET.encode().hex().upper(),
+        SECRET.encode().hex(":"),
+        "".join(f"%{byte:02x}" for byte in SECRET.encode()),
+        html.escape(SECRET),
     ],
 )
 def test_every_spelling(spelling: str) -> None:
-    """A secret is masked as it is and as JSON, Python, URLs and base64 write it."""
+    """A secret is masked as it is and as JSON, Python, HTML, URLs, hex and base64 write it."""
     masked = Masker([SECRET]).text(f"before {spelling} behind")
     assert MASK in masked
     assert "hunter2" not in masked
