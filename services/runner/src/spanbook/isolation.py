@@ -13,7 +13,10 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGALRM, signal.SIGCHLD)
 
 @contextlib.contextmanager
 def isolated() -> Iterator[None]:
-    """Undo, after it: the working folder, limits, signal handlers, umask and recursion limit; variables and imports stay."""
+    """Undo, after it: the working folder, limits, signal handlers, umask and recursion limit.
+
+    Variables and imports stay.
+    """
     limits = {kind: resource.getrlimit(kind) for kind in _LIMITS}
     handlers = {number: signal.getsignal(number) for number in _SIGNALS}
     umask = os.umask(0o022)
