@@ -295,3 +295,25 @@ def test_a_model_without_a_run_has_one_of_its_own(collector, client) -> None:
     found.sealed(run)
     final = read_run(found.run_file(run)).tasks[0].attempts[0]
     assert [model.name for model in final.models] == ["far away"]
+
+
+def test_a_renamed_experiment_keeps_its_runs(collector, client) -> None:
+    """Runs from before and after a new name are of one experiment, children and sealed ones too."""
+    client(
+        """
+        import mlflow
+        client = mlflow.MlflowClient()
+        number = client.create_experiment("old name")
+        before = client.create_run(number)
+        client.set_terminated(before.info.run_id)
+        client.rename_experiment(number, "new name")
+        assert mlflow.set_experiment("new name").experiment_id == number
+        with mlflow.start_run() as run:
+            assert run.info.experiment_id == number
+            with mlflow.start_run(nested=True) as child:
+                assert child.info.experiment_id == number
+        found = {r.info.run_id for r in client.search_runs([number])}
+        assert found == {before.info.run_id, run.info.run_id, child.info.run_id}, found
+        """,
+        f"{collector('--mlflow-linger=0.1').http}/mlflow",
+    )

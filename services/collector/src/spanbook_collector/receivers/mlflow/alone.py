@@ -6,7 +6,6 @@ experiment are found by their names.
 """
 
 import asyncio
-import hashlib
 import logging
 import secrets
 import time
@@ -39,11 +38,6 @@ _RESULTS = {
 }
 
 
-def prefix(experiment: str) -> str:
-    """How the ids of an experiment's runs begin."""
-    return ALONE + hashlib.sha256(experiment.encode()).hexdigest()[:8]
-
-
 async def begin(
     tracking: Tracking,
     experiment: Experiment,
@@ -59,7 +53,7 @@ async def begin(
     Raises:
         Busy: not now.
     """
-    run = prefix(experiment.id) + secrets.token_hex(9)
+    run = experiment.prefix + secrets.token_hex(9)
     root, task, attempt = (secrets.token_hex(8) for _ in range(3))
     at_root, at_task, at_attempt = (Place(run, span) for span in (root, task, attempt))
     owner = encode.resource(_resource(run, experiment.name, user, tags))

@@ -8,12 +8,12 @@ from pathlib import Path
 
 from spanbook_runfile.mlflow import ALONE
 
-from spanbook_collector.receivers.mlflow import alone, fields, search
+from spanbook_collector.receivers.mlflow import fields, search
 from spanbook_collector.receivers.mlflow.calls import Call, Json
 from spanbook_collector.receivers.mlflow.errors import MlflowError, missing
 from spanbook_collector.receivers.mlflow.shelf import Known, Shelf
 from spanbook_collector.receivers.mlflow.tracking import Tracking
-from spanbook_collector.receivers.mlflow.views import Told, named
+from spanbook_collector.receivers.mlflow.views import Experiment, Told, named
 
 MAX_NAME = 500
 MAX_TAG = 20_000
@@ -238,7 +238,7 @@ async def runs_of(call: Call, wanted: list[str]) -> list[Told]:
 
 async def _runs(tracking: Tracking, experiment: str, most: int) -> list[Told]:
     """The runs of an experiment that MLflow made outside pipelines."""
-    begin = alone.prefix(experiment)
+    begin = Experiment(experiment, "").prefix
     going_on = [run for run in tracking.ingest.runs.in_progress if run.startswith(ALONE)]
     files = await asyncio.to_thread(_files, tracking.settings.runs, begin)
     found: list[Told] = []

@@ -95,7 +95,7 @@ async def _run_for(call: Call, name: str) -> Ref:
     found = await experiments.known(call, fields.text(call.body, "experiment_id", "0"))
     return await alone.begin(
         call.tracking,
-        views.Experiment(found.id, found.name),
+        found.as_home(),
         name=name,
         user="",
         start=time.time_ns(),

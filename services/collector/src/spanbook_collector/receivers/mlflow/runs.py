@@ -69,7 +69,7 @@ async def create(call: Call) -> Json:
     if parent is None:
         made = await alone.begin(
             call.tracking,
-            views.Experiment(found.id, found.name),
+            found.as_home(),
             name=name,
             user=user,
             start=start,
@@ -78,10 +78,9 @@ async def create(call: Call) -> Json:
         )
         return {"run": views.run_json(await call.tracking.told(made))}
     child = Ref(parent.run, secrets.token_hex(8))
+    home = (await call.tracking.told(parent)).experiment.id
 
-    def make(book: Book, _: Place) -> Iterator[LogRecord]:
-        above = views.of_book(book, parent.span)
-        home = above.experiment.id if above else ""
+    def make(_book: Book, _: Place) -> Iterator[LogRecord]:
         place = Place(child.run, child.span)
         yield place.child(
             parent=parent.span,

@@ -4,13 +4,14 @@ import asyncio
 import json
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from spanbook_runfile.disk import sync_folder
+from spanbook_runfile.model import Child
 
-from spanbook_collector.receivers.mlflow.views import DEFAULT
+from spanbook_collector.receivers.mlflow.views import DEFAULT, Experiment, Told
 
 _LIST = ".mlflow-experiments.jsonl"  # the last line of an id counts
 
@@ -25,6 +26,10 @@ class Known:
     updated: int = 0
     deleted: bool = False
     tags: dict[str, str] = field(default_factory=dict)
+
+    def as_home(self) -> Experiment:
+        """As the place of a run."""
+        return Experiment(self.id, self.name)
 
     def as_json(self) -> dict[str, Any]:
         """As MLflow's client reads it."""
@@ -67,6 +72,17 @@ class Shelf:
     def named(self, name: str) -> Known | None:
         """An experiment by name."""
         return next((k for k in self._known.values() if k.name == name), None)
+
+    def placed(self, told: Told) -> Told:
+        """A run in the experiment that it is of, whatever that was called when the run began."""
+        own = isinstance(told.logged, Child) and told.logged.experiment
+        if own:
+            found = self.named(own)
+        elif not told.ref.alone or told.ref.run.startswith(told.experiment.prefix):
+            return told
+        else:
+            found = next((k for k in self if told.ref.run.startswith(k.as_home().prefix)), None)
+        return replace(told, experiment=found.as_home()) if found else told
 
     async def keep(self, known: Known) -> Known:
         """Have an experiment on disk as it is now.

@@ -104,14 +104,16 @@ class Tracking:
             told = next((t for t in views.all_of_run(run) if t.ref == ref), None) if run else None
         if told is None:
             raise missing("Run", ref.id)
-        return told
+        return self.shelf.placed(told)
 
     async def all_told(self, run: str) -> list[Told]:
         """Every MLflow run of a run."""
         if book := await self.book(run):
-            return list(views.all_of_book(book))
-        found = await self.run_file(run)
-        return list(views.all_of_run(found)) if found else []
+            every = views.all_of_book(book)
+        else:
+            found = await self.run_file(run)
+            every = views.all_of_run(found) if found else iter(())
+        return [self.shelf.placed(told) for told in every]
 
     # -- to write --------------------------------------------------------------------------
 

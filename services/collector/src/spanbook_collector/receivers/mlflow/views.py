@@ -1,5 +1,6 @@
 """MLflow runs as they stand, of a run in progress or a sealed one, and as MLflow's JSON."""
 
+import hashlib
 import math
 import sys
 from collections.abc import Iterator
@@ -50,6 +51,11 @@ class Experiment:
 
     id: str
     name: str
+
+    @property
+    def prefix(self) -> str:
+        """How the ids of its runs outside a pipeline begin."""
+        return ALONE + hashlib.sha256(self.id.encode()).hexdigest()[:8]
 
 
 @dataclass(frozen=True, slots=True)
