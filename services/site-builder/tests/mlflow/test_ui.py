@@ -29,6 +29,10 @@ WRONG = re.compile(
     re.IGNORECASE,
 )
 PATIENCE = 30_000  # ms; a busy machine takes its time
+AS_TRACKER = """
+localStorage.setItem("mlflow.workflowType_v1", '"machine_learning"');
+localStorage.setItem("mlflow.settings.telemetry.enabled_v1", "false");
+"""  # what the site sets too: else the server's pages begin with those of traces
 expect.set_options(timeout=PATIENCE)
 
 
@@ -93,6 +97,7 @@ def ui(request: pytest.FixtureRequest, page: Page, faults: Faults) -> Iterator[U
     faults.expect("ResizeObserver loop")  # the UI's own, on both
     faults.expect("mlflow.org/docs")  # a film on the traces page: the policy lets no one fetch it
     if request.param == "server":
+        page.add_init_script(AS_TRACKER)
         faults.expect("users/current", "404 (Not Found)")  # a server without auth says so
         faults.expect("reading 'includes'")  # comparing runs of which one has no artifact
     ui = Ui(page, request.getfixturevalue(request.param), request.param == "static")

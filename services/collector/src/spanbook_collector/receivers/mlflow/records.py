@@ -6,8 +6,8 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from google.protobuf.message import Message
+from opentelemetry.proto.common.v1.common_pb2 import InstrumentationScope
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
@@ -149,17 +149,18 @@ def _kind(path: str, media_type: str) -> ArtifactKind:
 
 def logs(owner: Resource, records: Iterable[LogRecord], *, beside: bool) -> bytes:
     """An export request; ``beside``: not of what the run declares."""
-    request: ExportLogsServiceRequest = encode.logs_request(owner, records)
-    if beside:
-        request.resource_logs[0].scope_logs[0].scope.name = names.BESIDE_SCOPE
-    payload: bytes = request.SerializeToString()
-    return payload
+    request = encode.logs_request(owner, records)
+    return _payload(request, request.resource_logs[0].scope_logs[0].scope, beside=beside)
 
 
 def traces(owner: Resource, spans: Iterable[Span], *, beside: bool) -> bytes:
     """An export request of spans."""
-    request: ExportTraceServiceRequest = encode.trace_request(owner, spans)
+    request = encode.trace_request(owner, spans)
+    return _payload(request, request.resource_spans[0].scope_spans[0].scope, beside=beside)
+
+
+def _payload(request: Message, scope: InstrumentationScope, *, beside: bool) -> bytes:
     if beside:
-        request.resource_spans[0].scope_spans[0].scope.name = names.BESIDE_SCOPE
+        scope.name = names.BESIDE_SCOPE
     payload: bytes = request.SerializeToString()
     return payload
