@@ -11,8 +11,8 @@ _TOKEN: Final = re.compile(
     r"""\s*(?:
       (?P<text>'(?:[^'\\]|\\.|'')*'|"(?:[^"\\]|\\.)*")
     | (?P<quoted>`[^`]*`)
-    | (?P<op><=|>=|!=|=|<|>|\(|\)|,|\.)
     | (?P<number>[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?(?![\w]))
+    | (?P<op><=|>=|!=|=|<|>|\(|\)|,|\.)
     | (?P<word>[^\s'"`=<>!(),.]+)
     )""",
     re.VERBOSE,
@@ -25,6 +25,7 @@ _KINDS: Final = {
     **dict.fromkeys(("dataset", "datasets"), "dataset"),
 }
 _ALIASES: Final = {
+    "Run Name": "run_name",
     "Run name": "run_name",
     "run name": "run_name",
     "name": "run_name",
@@ -193,6 +194,9 @@ class Parser:
                 return Condition(field, op, tuple(values))
             if (kind, value) != ("op", ","):
                 raise self._fault("A list's values are parted by commas.")
+            if self._peek() == ("op", ")"):
+                self._take()
+                return Condition(field, op, tuple(values))
 
     def _value(self, field: Field, op: str) -> Any:
         kind, value = self._take()
@@ -275,4 +279,4 @@ def _bare(kind: str, value: str) -> str:
 
 
 def _unquoted(value: str) -> str:
-    return value[1:-1].replace("''", "'") if value[0] == "'" else value[1:-1]
+    return value[1:-1]  # a quote within stays as it stands, as by MLflow's server

@@ -13,14 +13,14 @@ from spanbook_collector.receivers.mlflow.errors import MlflowError
 from spanbook_collector.receivers.mlflow.language import Condition, Field, Parser
 from spanbook_collector.receivers.mlflow.records import MS
 from spanbook_collector.receivers.mlflow.shelf import Known
-from spanbook_collector.receivers.mlflow.views import Told
+from spanbook_collector.receivers.mlflow.views import Told, artifact_uri
 
 _ATTRIBUTES: Final[dict[str, Callable[[Told], Any]]] = {
     "run_id": lambda told: told.ref.id,
     "run_name": lambda told: told.name,
     "status": lambda told: told.status,
     "user_id": lambda told: told.user,
-    "artifact_uri": lambda told: told.ref.id,
+    "artifact_uri": artifact_uri,
     "start_time": lambda told: told.start // MS,
     "end_time": lambda told: told.end // MS if told.end else None,
 }

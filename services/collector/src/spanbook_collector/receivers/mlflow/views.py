@@ -11,7 +11,14 @@ import orjson
 from spanbook_runfile import Run
 from spanbook_runfile.mlflow import ALONE, experiment_id, run_id
 from spanbook_runfile.model import Attempt, Child, Dataset, Json, LoggedModel, Metric, Recorded
-from spanbook_runfile.names import CHILD_END, CHILD_LIFECYCLE, CHILD_STATUS, CHILD_USER, Result
+from spanbook_runfile.names import (
+    ACTOR,
+    CHILD_END,
+    CHILD_LIFECYCLE,
+    CHILD_STATUS,
+    CHILD_USER,
+    Result,
+)
 from spanbook_runfile.values import text_of, time_of
 
 from spanbook_collector.receivers.mlflow.book import Book
@@ -197,7 +204,7 @@ def _sealed_attempt(run: Run, task: str, attempt: Attempt, home: Experiment) -> 
         experiment=home,
         name=attempt.tags.get("mlflow.runName") or f"{task} {run.id[:7]}",
         status="KILLED" if attempt.result is None else _status(attempt.result),
-        user=attempt.tags.get("mlflow.user", ""),
+        user=attempt.tags.get("mlflow.user") or run.context(ACTOR),
         start=attempt.running or attempt.start or 0,
         end=attempt.end,
         logged=attempt,
