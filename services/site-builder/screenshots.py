@@ -36,6 +36,7 @@ SETTINGS = Settings(
     repository="https://github.com/octo-org/mnist-digits",
     metrics=("benchmark-model.roc_auc_mean", "train_model.accuracy"),
     reports=(Report("Model quality", "summary"),),
+    docs=str(ROOT / "docs"),
 )
 
 
@@ -83,7 +84,7 @@ def _write_history(outputs: Path) -> None:
             },
         )
         (outputs / "runs" / f"{run.id}.json").write_bytes(run.sealed())
-    many_small(outputs / "runs", 300)
+    many_small(outputs / "runs", 1000)
 
 
 def _task(site: Path, run: str, name: str) -> str:
@@ -115,6 +116,8 @@ def pages(made: dict[str, Path]) -> dict[str, tuple[str, str]]:
         "report": ("history", "reports/model-quality.html"),
         "model": ("history", model),
         "about": ("history", "about.html"),
+        "docs": ("history", "docs/index.html"),
+        "docs-page": ("history", "docs/tutorial.html"),
         "missing": ("history", "404.html"),
         "runs-empty": ("empty", "index.html"),
         "trends-empty": ("empty", "trends/index.html"),

@@ -17,6 +17,10 @@ class TooLargeError(RunFileError):
     """The input is over a size limit that the caller set."""
 
 
+class NotAZipError(RunFileError):
+    """The bytes are no zip that can be read: broken, protected, or of a rare kind."""
+
+
 class NoSuchRunError(RunFileError):
     """What was named is no run file that can be found, or not one alone."""
 

@@ -174,7 +174,7 @@ def compare(run: Run, short: Summary) -> bytes:
     return orjson.dumps(
         {
             "id": run.id,
-            "title": short["commit_title"] or short["change_title"] or short["pipeline"],
+            "title": summary.heading(short),
             "href": Urls.run(run.id),
             "state": short["state"],
             "start": None if short["start"] is None else short["start"] / 1000,

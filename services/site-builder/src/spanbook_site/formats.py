@@ -1,5 +1,6 @@
 """Numbers, times and texts as people read them; used as Jinja filters."""
 
+import hashlib
 import math
 import unicodedata
 from collections.abc import Iterable
@@ -7,10 +8,11 @@ from datetime import UTC, datetime, timedelta
 
 NS = 1_000_000_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_BREAKS = {0x09: " ", 0x0A: "\N{DOWNWARDS ARROW WITH CORNER LEFTWARDS}"}
 _HIDDEN = dict.fromkeys(
     [*range(0x20), 0x7F, *range(0x80, 0xA0), *range(0x200B, 0x2010), *range(0x2028, 0x202F),
      *range(0x2066, 0x206A), 0xFEFF], "\N{REPLACEMENT CHARACTER}"
-)  # fmt: skip
+) | _BREAKS  # fmt: skip
 _HIDDEN_LINES = {k: v for k, v in _HIDDEN.items() if k not in (0x09, 0x0A, 0x0D)}
 
 
@@ -134,14 +136,26 @@ def text(value: object, limit: int = 300) -> str:
     return shorten(visible(value if isinstance(value, str) else str(value)), limit)
 
 
+def name(value: str, limit: int = 120) -> str:
+    """A name on one line that no other name has: with a digest where something of it is not shown."""
+    shown = text(value, limit)
+    if shown == value:
+        return shown
+    digest = hashlib.sha256(value.encode("utf-8", "surrogatepass")).hexdigest()[:8]
+    return f"{shorten(visible(value), limit - 9)}~{digest}"
+
+
 def shorten(value: str, limit: int) -> str:
     """At most ``limit`` characters, with an ellipsis where some are missing."""
     return value if len(value) <= limit else value[: limit - 1].rstrip() + "…"
 
 
 def visible(value: str, *, lines: bool = False) -> str:
-    """Control, zero-width and direction-changing characters replaced, so that text cannot lie."""
-    return value.translate(_HIDDEN_LINES if lines else _HIDDEN)
+    """Control, zero-width and direction-changing characters replaced, so that text cannot lie.
+
+    Without ``lines`` a new line is an arrow, and a tab a space.
+    """
+    return value.replace("\r\n", "\n").translate(_HIDDEN_LINES if lines else _HIDDEN)
 
 
 def display_width(value: str) -> int:

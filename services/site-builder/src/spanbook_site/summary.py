@@ -40,6 +40,7 @@ def summarize(
         "version": VERSION,
         "id": run.id,
         "pipeline": formats.text(run.pipeline, 120),
+        "name": formats.text(given_name(run), 120),
         "state": run.state,
         "start": _ms(run.start),
         "duration": seconds(run.start, run.end),
@@ -66,6 +67,18 @@ def summarize(
     }
 
 
+def given_name(run: Run) -> str:
+    """What someone called this one run with MLflow's client; empty where nobody did."""
+    only = run.tasks[0].final if len(run.tasks) == 1 else None
+    tags = {**(only.tags if only else {}), **run.tags}
+    return str(tags.get("mlflow.runName", ""))
+
+
+def heading(run: Summary) -> str:
+    """How people know a run: by its commit, its pull request, the name they gave it, or its pipeline."""
+    return str(run["commit_title"] or run["change_title"] or run["name"] or run["pipeline"])
+
+
 def _origin(origin: "Origin | None") -> Summary | None:
     """Where the run file came from by GitHub's word; None where it was not collected from there."""
     if origin is None:
@@ -84,7 +97,7 @@ def _task(task: Task, files: list[Summary]) -> Summary:
     final = task.final
     return {
         "id": task.id,
-        "name": formats.text(task.name, 120),
+        "name": formats.name(task.name),
         "label": formats.text(task.label, 120),
         "type": str(task.type),
         "state": task.state,

@@ -9,11 +9,11 @@ from typing import Any
 
 import orjson
 from jinja2 import Environment, FileSystemBytecodeCache, PackageLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from spanbook_site import formats
 from spanbook_site.settings import Settings
-from spanbook_site.summary import web
+from spanbook_site.summary import heading, web
 from spanbook_site.urls import Urls
 
 POLICY = (
@@ -40,6 +40,7 @@ SCRIPTS = (
     "live.js",
     "import.js",
 )
+FOLD = '<input type="checkbox" id="code" checked>'  # of notebook.html
 CHARTING = ("vendor/uPlot.iife.min.js", "charts.js")
 WITH_CHARTS = ("task-run", "task", "trends", "compare")  # kinds of pages
 
@@ -91,6 +92,7 @@ class Templates:
         ):
             environment.filters[name] = getattr(formats, name)
         environment.filters["web"] = web
+        environment.filters["heading"] = heading
         environment.filters["script_json"] = script_json
         environment.filters["seconds"] = formats.seconds
         environment.globals.update(
@@ -134,7 +136,11 @@ class Templates:
         inner = html
         if notebook:
             body = Markup(html)  # noqa: S704 - the whole page goes into srcdoc, escaped
-            inner = self._environment.get_template("notebook.html").render(body=body, title=title)
+            inner = self._environment.get_template("notebook.html").render(
+                body=body,
+                title=title,
+                fold=Markup(FOLD),  # noqa: S704 - ours
+            )
         return template.render(content=inner, title=title, policy=FRAME_POLICY)
 
     def _styles(self, kind: str) -> list[str]:
@@ -179,6 +185,11 @@ def script_json(value: object) -> Markup:
     """JSON for a ``<script type="application/json">``: nothing in it can end the element."""
     content = orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS).decode()
     return Markup(content.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"))  # noqa: S704
+
+
+def folded(frame: str) -> str:
+    """A notebook's frame page as it opens with the code hidden: for readers of its results."""
+    return frame.replace(str(escape(FOLD)), str(escape(FOLD.replace(" checked", ""))))
 
 
 def _squeeze(page: str) -> str:

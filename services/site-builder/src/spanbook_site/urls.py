@@ -17,7 +17,7 @@ _PLAIN = re.compile(r"[a-z0-9][a-z0-9._-]{0,59}")
 
 def slug(name: str) -> str:
     """A folder name for any text: itself where that is safe, else with a digest to keep it unique."""
-    name = formats.text(name, 120)  # as summaries have it, which the lists are made from
+    name = formats.name(name)  # as summaries have it, which the lists are made from
     if _PLAIN.fullmatch(name) and str(safe_path(name)) == name:
         return name
     digest = hashlib.sha256(name.encode("utf-8", "replace")).hexdigest()[:8]
@@ -126,6 +126,11 @@ class Urls:
     def report(report_slug: str) -> str:
         """A pinned report."""
         return f"reports/{report_slug}.html"
+
+    @staticmethod
+    def report_view(report_slug: str) -> str:
+        """The notebook of a report, its code folded."""
+        return f"reports/{report_slug}.view.html"
 
     @staticmethod
     def static(name: str) -> str:

@@ -328,7 +328,7 @@ def test_a_members_name_means_nothing(
 @pytest.mark.parametrize(
     ("content", "more", "why"),
     [
-        (b"not a zip", {}, "no zip"),
+        (b"not a zip", {}, "zip cannot be read"),
         (zipped(run__json=b"{}"), {}, "no run file"),
         (zipped(run__json=b'{"resourceSpans": []}'), {}, "not sealed"),
         (zipped(run__json=OK.replace(b'"success"', b'"failure"', 1)), {}, "changed"),

@@ -11,7 +11,9 @@ from xml.etree import ElementTree as ET
 
 import pandas as pd
 import pytest
-from spanbook_runfile.samples import wide
+from spanbook_runfile import names
+from spanbook_runfile.samples import golden, wide
+from spanbook_runfile.samples.builder import SampleRun
 from spanbook_site.settings import Report, Settings
 
 from .conftest import Site, build
@@ -323,3 +325,49 @@ def test_an_empty_site_teaches(tmp_path: Path) -> None:
 def test_seal_losses_are_told(site: Site) -> None:
     """A run sealed without all that its runner declared says what is missing, or that the runner died."""
     assert "The runner never said that the run ended" in site.run("interrupted")
+
+
+def test_a_run_bears_the_name_it_was_given(tmp_path: Path) -> None:
+    """What MLflow's client called a run is its name in the list where it has no commit, and beside it where it has."""
+    for name, context in (("plain", {}), ("committed", {names.COMMIT_TITLE: "Fix it"})):
+        run = SampleRun(name, resource=context)
+        attempt = run.task("train").attempt(0.0)
+        attempt.tag(0.1, "mlflow.runName", f"{name}-owl")
+        attempt.end(1.0).end()
+        path = tmp_path / "runs" / f"{run.id}.json"
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(run.finish().sealed())
+    build(tmp_path, tmp_path / "site")
+    page = (tmp_path / "site" / "index.html").read_text()
+    assert ">plain-owl</a>" in page
+    assert ">Fix it</a>" in page
+    assert "committed-owl" in page
+
+
+def test_a_parameter_of_several_lines_keeps_them(tmp_path: Path) -> None:
+    """A parameter's new lines are lines on the page of its task."""
+    run = SampleRun("lines")
+    task = run.task("query")
+    attempt = task.attempt(0.0)
+    attempt.parameters(0.1, sql="SELECT 1\nFROM <t>")
+    attempt.end(1.0).end()
+    path = tmp_path / "runs" / f"{run.id}.json"
+    path.parent.mkdir()
+    path.write_bytes(run.finish().sealed())
+    build(tmp_path, tmp_path / "site")
+    page = next((tmp_path / "site" / "runs" / run.id / "tasks").glob("*/index.html")).read_text()
+    assert '<pre class="value">SELECT 1\nFROM &lt;t&gt;</pre>' in page
+
+
+def test_a_report_opens_with_its_code_folded(tmp_path: Path) -> None:
+    """The notebook of a report shows its results; its code is a tick away, and open on the task's own page."""
+    path = tmp_path / "runs" / f"{golden.ok().id}.json"
+    path.parent.mkdir()
+    path.write_bytes(golden.ok().sealed())
+    build(tmp_path, tmp_path / "site", Settings(reports=(Report("Quality", "summary"),)))
+    report = (tmp_path / "site" / "reports" / "quality.view.html").read_text()
+    own = next((tmp_path / "site" / "runs").rglob("*.ipynb.html")).read_text()
+    box = "type=&#34;checkbox&#34; id=&#34;code&#34;"
+    assert f"{box}&gt;" in report
+    assert f"{box} checked&gt;" in own
+    assert 'src="quality.view.html"' in (tmp_path / "site" / "reports" / "quality.html").read_text()

@@ -38,13 +38,29 @@ def test_a_link_leads_back_to_its_address(page: list[str], target: list[str]) ->
 
 @given(st.text(max_size=200), st.text(max_size=200))
 def test_slugs_are_safe_and_apart(one: str, other: str) -> None:
-    """Names become plain folder names, and names that look apart never the same one, even without case."""
+    """Names become plain folder names, and two names never the same one, even without case."""
     assert slug(one).isascii()
     assert "/" not in slug(one)
     assert slug(one).strip(".")
-    if formats.text(one, 120) != formats.text(other, 120):  # control characters look all the same
+    assert slug(one).lower() == slug(one)
+    assert slug(formats.name(one)) == slug(one)
+    if one != other:
         assert slug(one) != slug(other)
-        assert slug(one).lower() == slug(one)
+
+
+def test_names_that_look_alike_are_apart() -> None:
+    """A name of which something is not shown bears a digest, and is shown with it."""
+    alike = ["a\u200bb", "a\u200cb", "a\nb", "x" * 120 + "1", "x" * 120 + "2", "a\ufffdb"]
+    assert len({formats.name(name) for name in alike}) == len(alike)
+    assert len({slug(name) for name in alike}) == len(alike)
+    assert formats.name("train_model") == "train_model"
+    assert len(formats.name("x" * 10_000)) <= 120
+
+
+def test_a_new_line_is_seen_as_one() -> None:
+    """On one line a new line is an arrow and a tab a space; what cannot be seen is still marked."""
+    assert formats.text("a\r\nb\tc\x00") == "a\N{DOWNWARDS ARROW WITH CORNER LEFTWARDS}b c\ufffd"
+    assert formats.visible("a\nb\tc\x00", lines=True) == "a\nb\tc\ufffd"
 
 
 @pytest.mark.parametrize(

@@ -8,16 +8,16 @@ digest that its seal says.
 import contextlib
 import io
 import os
-import zipfile
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from flask import Blueprint, Response, jsonify, request
-from spanbook_runfile import NotARunFileError, Run, parse_run
+from spanbook_runfile import NotARunFileError, Run, TooLargeError, parse_run
 from spanbook_runfile.digest import is_whole
+from spanbook_runfile.errors import NotAZipError
 from spanbook_runfile.paths import RUN_ID
+from spanbook_runfile.zips import unzip
 
 from spanbook_viewer.errors import ImportRefusedError
 from spanbook_viewer.guard import same_origin
@@ -94,42 +94,23 @@ def run_files(content: bytes, max_bytes: int) -> Iterator[tuple[str, bytes]]:
     if not content.startswith(b"PK"):
         yield "the file", content
         return
+    found = False
     try:
-        with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            yield from _members(archive, max_bytes)
-    except (
-        zipfile.BadZipFile,
-        zlib.error,
-        EOFError,
-        RuntimeError,
-        NotImplementedError,
-        ValueError,
-    ) as error:
+        for member in unzip(
+            io.BytesIO(content), most=max_bytes, most_members=MAX_MEMBERS, suffix=".json"
+        ):
+            found = True
+            yield member
+    except NotAZipError as error:
+        raise ImportRefusedError(str(error)) from error
+    except TooLargeError as error:
         raise ImportRefusedError(
-            f"The zip cannot be read ({error}): download the artifact again."
+            f"{error} If you trust it, unpack it yourself, or start the viewer with a larger SPANBOOK_MAX_IMPORT_MB "
+            f"(it is {max_bytes >> 20}).",
+            413,
         ) from error
-
-
-def _members(archive: zipfile.ZipFile, max_bytes: int) -> Iterator[tuple[str, bytes]]:
-    members = [m for m in archive.infolist() if m.filename.endswith(".json") and not m.is_dir()]
-    if not members:
+    if not found:
         raise ImportRefusedError("There is no .json file in the zip, so no run file either.")
-    if len(members) > MAX_MEMBERS:
-        raise ImportRefusedError(
-            f"The zip has {len(members):,} files; {MAX_MEMBERS:,} are the most.", 413
-        )
-    left = max_bytes
-    for member in members:
-        with archive.open(member) as stream:
-            content = stream.read(left + 1)  # what the zip says of its sizes is not believed
-        left -= len(content)
-        if left < 0:
-            raise ImportRefusedError(
-                f"The zip unpacks to more than {max_bytes >> 20} MB. If you trust it, unpack it "
-                "yourself, or start the viewer with a larger SPANBOOK_MAX_IMPORT_MB.",
-                413,
-            )
-        yield member.filename, content
 
 
 def check(content: bytes, name: str) -> Run:

@@ -1,13 +1,13 @@
 """Run files out of a zip that anybody may have made."""
 
-import zipfile
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
 import orjson
-from spanbook_runfile import RunFileError, parse_run, trim
+from spanbook_runfile import RunFileError, TooLargeError, parse_run, trim
+from spanbook_runfile.errors import NotAZipError
 from spanbook_runfile.model import Run
+from spanbook_runfile.zips import unzip
 
 from spanbook_site.collect.errors import RefusedArtifactError
 
@@ -23,22 +23,15 @@ def run_files(archive: Path, most: int) -> Iterator[tuple[Run, bytes]]:
     Raises:
         RefusedArtifactError: not a zip, too large, or a member that is no sealed run file.
     """
+    found = False
     try:
-        with zipfile.ZipFile(archive) as opened:
-            members = [m for m in opened.infolist() if not m.is_dir()]
-            if not members:
-                raise RefusedArtifactError("the zip is empty")
-            if len(members) > MOST_MEMBERS:
-                raise RefusedArtifactError(f"the zip has {len(members):,} files")
-            for member in members:
-                with opened.open(member) as stream:
-                    content = stream.read(most + 1)
-                most -= len(content)
-                if most < 0:
-                    raise RefusedArtifactError("unpacked, it is over the size limit")
-                yield sealed_run(content), content
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
-        raise RefusedArtifactError(f"it is no zip that can be read: {error}") from error
+        for _, content in unzip(archive, most=most, most_members=MOST_MEMBERS):
+            found = True
+            yield sealed_run(content), content
+    except (NotAZipError, TooLargeError) as error:
+        raise RefusedArtifactError(str(error)) from error
+    if not found:
+        raise RefusedArtifactError("the zip is empty")
 
 
 def sealed_run(content: bytes) -> Run:

@@ -13,7 +13,7 @@ from spanbook_site.output import Output
 from spanbook_site.pages import numbers
 from spanbook_site.record import Record
 from spanbook_site.settings import Settings
-from spanbook_site.summary import Summary
+from spanbook_site.summary import Summary, heading
 from spanbook_site.templating import Templates
 from spanbook_site.urls import Urls
 
@@ -119,7 +119,7 @@ def values(run: Summary, chosen: Sequence[Column]) -> list[Any]:
     """A run's cells as data, in the order of the table's columns."""
     fixed = [
         run["state"],
-        run["commit_title"] or run["change_title"] or run["pipeline"],
+        heading(run),
         None if run["start"] is None else run["start"] / 1000,
         run["duration"],
         run["counts"]["failed"],

@@ -10,7 +10,7 @@ from markupsafe import Markup
 from spanbook_site import formats
 from spanbook_site.output import Output
 from spanbook_site.pages import not_found
-from spanbook_site.summary import Summary
+from spanbook_site.summary import Summary, heading
 from spanbook_site.templating import Templates
 from spanbook_site.urls import Urls
 
@@ -54,7 +54,7 @@ def _feed(templates: Templates, newest: Sequence[Summary]) -> bytes:
     add(add(feed, "author"), "name", formats.text(templates.settings.title, 100))
     for run in newest:
         entry = add(feed, "entry")
-        what = run["commit_title"] or run["change_title"] or run["pipeline"]
+        what = heading(run)
         add(entry, "title", f"{formats.state_word(run['state'])}: {what}")
         add(entry, "id", f"urn:spanbook:run:{run['id']}")
         add(entry, "updated", _rfc3339(run["start"] or 0))

@@ -6,7 +6,7 @@ from typing import Any
 from spanbook_site.output import Output
 from spanbook_site.settings import Report
 from spanbook_site.summary import Summary
-from spanbook_site.templating import Templates
+from spanbook_site.templating import Templates, folded
 from spanbook_site.urls import Urls
 
 SEARCHED = 500  # runs, newest first
@@ -28,13 +28,15 @@ def write(output: Output, templates: Templates, newest: Iterable[Summary]) -> No
                 found[report.slug] = hit
     for report in wanted:
         address = Urls.report(report.slug)
+        hit = found.get(report.slug)
         page = templates.page(
             "report.html",
             address,
             kind="report",
             title=report.title,
             report=report,
-            hit=found.get(report.slug),
+            hit=hit,
+            view=_view(output, report, hit["file"]) if hit else "",
             reports=wanted,
         )
         output.write(address, page)
@@ -42,6 +44,16 @@ def write(output: Output, templates: Templates, newest: Iterable[Summary]) -> No
         "reports.html", Urls.REPORTS, kind="report", title="Reports", reports=wanted, found=found
     )
     output.write(Urls.REPORTS, page)
+
+
+def _view(output: Output, report: Report, file: Summary) -> str:
+    """What the report frames: a notebook opens with its code folded."""
+    view = str(file["view"])
+    if not view.endswith(".ipynb.html"):
+        return view
+    address = Urls.report_view(report.slug)
+    output.write(address, folded(output.path(view).read_text(encoding="utf-8")))
+    return address
 
 
 def _find(report: Report, run: Summary) -> dict[str, Any] | None:

@@ -9,7 +9,7 @@ from spanbook_site.mlflow.urls import MlflowUrls
 from spanbook_site.output import Output
 from spanbook_site.pages import numbers
 from spanbook_site.settings import Settings
-from spanbook_site.summary import Summary, is_main, title
+from spanbook_site.summary import Summary, heading, is_main, title
 from spanbook_site.templating import Templates
 from spanbook_site.urls import Urls
 
@@ -41,7 +41,7 @@ class Row:
     @property
     def what(self) -> str:
         """The run, as people know it."""
-        return str(self.run["commit_title"] or self.run["change_title"] or self.run["pipeline"])
+        return heading(self.run)
 
 
 @dataclass(frozen=True)

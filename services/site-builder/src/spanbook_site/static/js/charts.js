@@ -50,13 +50,18 @@
   }
 
   function colours(figure) {
-    const style = getComputedStyle(figure);
-    const own = (name, otherwise) => style.getPropertyValue(name).trim() || otherwise;
-    return {
-      text: own("--chart-text", style.color),
+    const probe = figure.appendChild(element("i", { hidden: true })); // only a property says which of light-dark() it is
+    const own = (name, otherwise) => {
+      probe.style.color = `var(${name}, ${otherwise})`;
+      return getComputedStyle(probe).color;
+    };
+    const found = {
+      text: own("--chart-text", "currentcolor"),
       grid: own("--chart-grid", "rgba(128,128,128,.2)"),
       series: COLOURS.map((colour, index) => own(`--chart-${index + 1}`, colour)),
     };
+    probe.remove();
+    return found;
   }
 
   /** What uPlot takes by itself, but a flat line keeps its own size: 0.996 is not shown as 0 to 2. */

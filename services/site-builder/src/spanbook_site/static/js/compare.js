@@ -11,6 +11,7 @@
   const list = (key) => (state.get(key) || "").split(",").filter(Boolean);
   const word = (value) => WORDS[value] || value;
   const stateBadge = (value) => element("span", { class: `state s-${value}` }, word(value));
+  const LONG = 120; // characters of one cell
   const CALM = new Set(["ok", "skipped", "running", "queued", "waiting"]);
   const PREVIOUS = "previous"; // stands for the newest main run of the same pipeline before the others
 
@@ -185,7 +186,8 @@
         const extreme = bounds.length > 1 && high > low && (value === high ? "highest" : value === low ? "lowest" : null);
         const text = missing ? "–" : typeof value === "object" ? JSON.stringify(value) : key === "commit" && group === "Run" ? value.slice(0, 10) : format(value);
         const classes = [missing && "none", extreme, group === "Results" && !missing && !CALM.has(value) && "trouble"].filter(Boolean);
-        return element("td", { class: classes.join(" ") || null, title: missing ? null : String(value) }, text);
+        const shown = text.length > LONG ? `${text.slice(0, LONG)}…` : text; // the title has the rest
+        return element("td", { class: classes.join(" ") || null, title: missing ? null : String(value) }, shown);
       });
       return element("tr", { class: differs ? "differs" : null }, element("th", { scope: "row" }, key), ...cells);
     }

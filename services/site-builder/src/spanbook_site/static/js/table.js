@@ -118,7 +118,7 @@
       this.filterRow = element("tr", { class: "filters", hidden: true }, ...cells);
       this.table.tHead.append(this.filterRow);
       if (!this.compare) return;
-      this.columns[0].th.before(element("td", { "data-tick": "" }));
+      this.columns[0].th.before(element("th", { scope: "col", "data-tick": "" }, element("span", { class: "sr" }, "Select")));
       this.filterRow.prepend(element("td", { "data-tick": "" }));
     }
 

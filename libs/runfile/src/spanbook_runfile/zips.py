@@ -1,0 +1,61 @@
+"""Files out of a zip that anybody may have made: what it says of its sizes is not believed."""
+
+import zipfile
+import zlib
+from collections.abc import Iterator
+from os import PathLike
+from typing import IO
+
+from spanbook_runfile.errors import NotAZipError, TooLargeError
+
+_COMMON = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # others may ask for any amount of memory
+_FAULTS = (
+    zipfile.BadZipFile,
+    zlib.error,
+    EOFError,
+    NotImplementedError,  # a version or a flag that zipfile does not know
+    RuntimeError,  # a password is wanted
+    ValueError,
+)
+
+
+def unzip(
+    archive: PathLike[str] | IO[bytes], *, most: int, most_members: int, suffix: str = ""
+) -> Iterator[tuple[str, bytes]]:
+    """The files of a zip whose names end in ``suffix``, as (name, bytes); folders are left out.
+
+    Args:
+        archive: the zip, or its path.
+        most: bytes that all of them may have together, unpacked; no more is read.
+        most_members: how many there may be.
+        suffix: how the names end.
+
+    Raises:
+        NotAZipError: it is no zip, a broken one, a protected one, or one of a rare kind.
+        TooLargeError: too many files, or too many bytes.
+    """
+    try:
+        with zipfile.ZipFile(archive) as opened:
+            members = [
+                m for m in opened.infolist() if not m.is_dir() and m.filename.endswith(suffix)
+            ]
+            if len(members) > most_members:
+                raise TooLargeError(
+                    f"The zip has {len(members):,} files; {most_members:,} are the most."
+                )
+            for member in members:
+                if member.compress_type not in _COMMON:
+                    raise NotImplementedError(f"compression {member.compress_type}")
+                with opened.open(member) as stream:
+                    content = stream.read(most + 1)
+                most -= len(content)
+                if most < 0:
+                    raise TooLargeError("Unpacked, the zip is over the size limit.")
+                yield member.filename, content
+    except _FAULTS as error:
+        raise NotAZipError(
+            f"The zip cannot be read ({error}): make or download it again."
+        ) from error
+
+
+__all__ = ["unzip"]
