@@ -1,10 +1,13 @@
 """Trimmed run files: all but the bytes of artifacts."""
 
 import gzip
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from spanbook_runfile import NotARunFileError, TooLargeError, parse_run, samples
-from spanbook_runfile.trim import digest_of, is_whole, original_of, trim, unpack
+from spanbook_runfile.trim import SUFFIX, digest_of, is_whole, original_of, stub, trim, unpack
+from spanbook_runfile.verify import verify
 
 MOST = 100 << 20
 
@@ -74,3 +77,20 @@ def test_only_a_sealed_file_is_trimmed() -> None:
     """A file that no collector sealed has nothing to say which it was."""
     with pytest.raises(NotARunFileError, match="not sealed"):
         trim(b'{"resourceSpans": []}')
+
+
+@pytest.mark.parametrize("made", [trim, stub])
+def test_what_is_left_can_be_verified(made: Callable[[bytes], bytes], tmp_path: Path) -> None:
+    """A trimmed file's seal is checked and its origin told; one that was changed is said to be."""
+    content = samples.sealed("ok")
+    run_id = parse_run(content).id
+    path = tmp_path / f"{run_id}{SUFFIX}"
+    path.write_bytes(made(content))
+    findings = verify(path)
+    assert not [finding.text for finding in findings if finding.ok is False]
+    assert any(digest_of(content) in finding.text for finding in findings)
+    path.write_bytes(
+        gzip.compress(unpack(made(content), MOST).replace(b'"success"', b'"failure"', 1))
+    )
+    (bad,) = [finding.text for finding in verify(path) if finding.ok is False]
+    assert "changed after it was sealed" in bad

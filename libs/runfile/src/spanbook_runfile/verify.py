@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from spanbook_runfile import names
+from spanbook_runfile import names, trim
 from spanbook_runfile.decode import load, parse_run
 from spanbook_runfile.digest import SEALED, digest_of
 from spanbook_runfile.export import SECTIONS
@@ -16,6 +16,7 @@ from spanbook_runfile.paths import RUN_ID, SPAN_ID
 
 Object = dict[str, Any]
 _MOST = 20  # faults of one kind that are told
+MOST_UNPACKED = 4 << 30  # bytes of a trimmed file
 
 
 class Finding(NamedTuple):
@@ -26,17 +27,25 @@ class Finding(NamedTuple):
 
 
 def verify(path: Path) -> list[Finding]:
-    """Look a run file through: digest, completeness, structure, artifacts.
+    """Look a run file through: digest, completeness, structure, artifacts; of a trimmed one what is left.
 
     Raises:
         NotARunFileError: the file is none.
         OSError: it cannot be read.
     """
     content = path.read_bytes()
+    if path.name.endswith(trim.SUFFIX):
+        content = trim.unpack(content, MOST_UNPACKED, name=path.name)
     whole = load(content, name=path.name)
     run = parse_run(content, name=path.name)
-    findings = [*_seal(content, whole, path), *_completeness(whole, run)]
-    findings += [*_structure(whole), *_artifacts(run)]
+    findings = [*_seal(content, whole, path), *_structure(whole)]
+    if original := trim.original_of(content):
+        made = f"a run file of {original.size:,} bytes with the digest {original.digest}"
+        findings.append(
+            Finding(None, f"It was trimmed for a site's size; it was made from {made}.")
+        )
+    else:
+        findings += [*_completeness(whole, run), *_artifacts(run)]
     findings += [Finding(False, problem) for problem in run.problems]
     return findings
 
