@@ -76,6 +76,25 @@ def test_a_trace_id_of_the_wrong_size_is_left_to_the_long_way() -> None:
         assert of_one_trace(_request(_bare(trace_id=wrong)).SerializeToString()) is None
 
 
+def test_many_resources_or_scopes_are_left_to_the_long_way() -> None:
+    """They are few bytes here, and much memory where the run is merged."""
+    for many in (1, 50, 70, 1_000_000):
+        request = _request(_span()).SerializeToString()
+        resources = request + b"\x0a\x00" * many
+        assert (of_one_trace(resources) is not None) == (many < 60)
+        scopes = b"\x12\x00" * many
+        assert (of_one_trace(request + _resource(scopes)) is not None) == (many < 60)
+    assert of_one_trace(request + b"\x13\x14") is None  # an unknown group, perhaps a large one
+
+
+def _resource(content: bytes) -> bytes:
+    length, out = len(content), bytearray(b"\x0a")
+    while length > 127:
+        out.append(length & 127 | 128)
+        length >>= 7
+    return bytes([*out, length]) + content
+
+
 def test_what_otlps_own_classes_refuse_is_refused() -> None:
     """Of thousands of mutated requests the same ones are taken as without the short way."""
     rng = random.Random(7)

@@ -1,11 +1,13 @@
 """The spans of a request as columns of ids, without a Python object for each span.
 
 Protobuf's parser merges what comes repeatedly where one is declared, and gathers what is declared
-as repeated. So with ``spans`` declared as one and the ids in it as repeated, one parse checks all
-of a request, as OTLP's own classes do, and gives its ids as lists. An object for each span took
-as long as that parse.
+as repeated. So with one of everything declared, and the ids of a span as repeated, one parse checks
+all of a request, as OTLP's own classes do, and gives its ids as lists, in the memory of one span. An
+object for each span took as long as that parse.
 """
 
+from collections.abc import Iterator
+from itertools import islice
 from typing import Any
 
 from google.protobuf.descriptor_pb2 import FieldDescriptorProto, FileDescriptorProto
@@ -24,20 +26,21 @@ _COLUMNS = {"trace_id", "span_id", "parent_span_id", "kind"}
 _EIGHT = {8}
 _SERVER = trace_pb2.Span.SPAN_KIND_SERVER
 _SPAN_TYPE = names.SPAN_TYPE.encode()
-_MOST_GROUPS = 64  # more are looked at one by one
+_MOST_GROUPS = 64  # resources and scopes; more are looked at one by one
+_BYTES = 2  # the wire type of what has a length
 
 
 def _columnar() -> Any:
-    """OTLP's trace request, with one span a scope that gathers the ids of all."""
+    """OTLP's trace request, with one of each message, whose span gathers the ids of all."""
     pool = DescriptorPool()
     for module in (common_pb2, resource_pb2, trace_pb2, trace_service_pb2):
         file = FileDescriptorProto()
         module.DESCRIPTOR.CopyToProto(file)
-        for message in file.message_type:
+        for message in (m for outer in file.message_type for m in (outer, *outer.nested_type)):
             for field in message.field:
                 if message.name == "Span" and field.name in _COLUMNS:
                     field.label = FieldDescriptorProto.LABEL_REPEATED
-                elif message.name == "ScopeSpans" and field.name == "spans":
+                elif field.type == FieldDescriptorProto.TYPE_MESSAGE:
                     field.label = FieldDescriptorProto.LABEL_OPTIONAL
         pool.AddSerializedFile(file.SerializeToString())
     name = trace_service_pb2.ExportTraceServiceRequest.DESCRIPTOR.full_name
@@ -47,18 +50,15 @@ def _columnar() -> Any:
 def _counting() -> Any:
     """A trace request that is parsed only as deep as to tell how many spans there are."""
     file = FileDescriptorProto(name="spanbook/count.proto", package="spanbook", syntax="proto3")
-    parts = (
-        ("Scope", 2, "spans", ""),
-        ("Owner", 2, "scopes", "Scope"),
-        ("All", 1, "owners", "Owner"),
-    )
-    for name, number, field, inner in parts:
-        entry = file.message_type.add(name=name).field.add(name=field, number=number)
-        entry.label = FieldDescriptorProto.LABEL_REPEATED
-        entry.type = FieldDescriptorProto.TYPE_BYTES
-        if inner:
+    for name, number, inner in (("Scope", 2, ""), ("Owner", 2, "Scope"), ("All", 1, "Owner")):
+        entry = file.message_type.add(name=name).field.add(name="inner", number=number)
+        if inner:  # all of them merged into one
+            entry.label = FieldDescriptorProto.LABEL_OPTIONAL
             entry.type = FieldDescriptorProto.TYPE_MESSAGE
             entry.type_name = f".spanbook.{inner}"
+        else:
+            entry.label = FieldDescriptorProto.LABEL_REPEATED
+            entry.type = FieldDescriptorProto.TYPE_BYTES
     pool = DescriptorPool()
     pool.AddSerializedFile(file.SerializeToString())
     return GetMessageClass(pool.FindMessageTypeByName("spanbook.All"))
@@ -75,28 +75,64 @@ def of_one_trace(payload: bytes) -> tuple[bytes, Facts] | None:
     Raises:
         google.protobuf.message.DecodeError: the payload is no trace request.
     """
-    owners = _Columnar.FromString(payload).resource_spans
-    if len(owners) > _MOST_GROUPS or any(len(o.scope_spans) > _MOST_GROUPS for o in owners):
-        return None
-    spans = [group.spans for owner in owners for group in owner.scope_spans]
-    traces = {trace for column in spans for trace in column.trace_id}
-    if len(traces) != 1:
+    column = _Columnar.FromString(payload).resource_spans.scope_spans.spans
+    traces = set(column.trace_id)
+    if len(traces) != 1 or not _has_few_groups(payload):
         return None
     (trace,) = traces
-    ids = [span_id for column in spans for span_id in column.span_id]
-    counted = {len(ids), _count(payload), sum(len(column.trace_id) for column in spans)}
+    ids = list(column.span_id)
     valid = len(trace) == 16 and set(map(len, ids)) == _EIGHT and NO_SPAN not in ids
-    if len(counted) > 1 or not valid or trace == NO_TRACE:
+    if not valid or trace == NO_TRACE or not len(ids) == len(column.trace_id) == _count(payload):
         return None
-    if any(map(_may_hold_run, spans)) and _SPAN_TYPE in payload:
+    if _may_hold_run(column) and _SPAN_TYPE in payload:
         return None
     return trace, Facts(b"".join(ids))
 
 
+def _has_few_groups(payload: bytes) -> bool:
+    """Whether it can be told from the wire that there are not many resources and scopes."""
+    left = _MOST_GROUPS
+    try:
+        for number, start, end in _fields(payload, 0, len(payload)):
+            scopes = sum(1 for _ in islice(_fields(payload, start, end), left))
+            left -= 1 + scopes
+            if number != 1 or left <= 0:
+                return False
+    except (IndexError, ValueError):
+        return False
+    return True
+
+
+def _fields(data: bytes, at: int, end: int) -> Iterator[tuple[int, int, int]]:
+    """A message's fields: the number, and where the content begins and ends.
+
+    Raises:
+        ValueError: one has no length, as all have that OTLP's requests and resources know.
+        IndexError: the message is cut short.
+    """
+    while at < end:
+        tag, at = _varint(data, at)
+        if tag & 7 != _BYTES:
+            raise ValueError(tag)
+        length, at = _varint(data, at)
+        yield tag >> 3, at, at + length
+        at += length
+
+
+def _varint(data: bytes, at: int) -> tuple[int, int]:
+    """A number as protobuf writes it, and where the next thing begins."""
+    number = shift = 0
+    while (byte := data[at]) > 127:
+        number |= (byte & 127) << shift
+        at, shift = at + 1, shift + 7
+        if shift > 63:
+            raise ValueError(number)
+    return number | byte << shift, at + 1
+
+
 def _count(payload: bytes) -> int:
     """How many spans a request has, those of which nothing is on the wire included."""
-    owners = _Counting.FromString(payload).owners
-    return sum(len(scope.spans) for owner in owners for scope in owner.scopes)
+    return len(_Counting.FromString(payload).inner.inner.inner)
 
 
 def _may_hold_run(column: Any) -> bool:

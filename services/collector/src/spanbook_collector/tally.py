@@ -91,4 +91,4 @@ _BESIDE_SCOPE = bytes((0x0A, len(_BESIDE) + 2, 0x0A, len(_BESIDE))) + _BESIDE
 
 def is_beside(payload: bytes) -> bool:
     """Whether a request's first scope is :data:`~spanbook_runfile.names.BESIDE_SCOPE`."""
-    return _BESIDE_SCOPE in payload[: 1 << 16]
+    return payload.find(_BESIDE_SCOPE, 0, 1 << 16) >= 0
