@@ -5,6 +5,7 @@ from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from weakref import WeakValueDictionary
 
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 from spanbook_runfile import Run, RunFileError, read_run
@@ -36,7 +37,7 @@ class Tracking:
         self.shelf = Shelf(settings.journals)
         self.traces: dict[str, str] = {}  # MLflow trace id → run, of those told lately
         self._books: dict[str, Book] = {}
-        self._locks: dict[str, asyncio.Lock] = {}
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._sealed: OrderedDict[str, tuple[int, Run]] = OrderedDict()
 
     # -- to read ---------------------------------------------------------------------------
@@ -62,11 +63,11 @@ class Tracking:
                 del self._books[known]
             book = self._books[run] = Book(run, found.journal.path)
         try:
-            if found.journal.length - book.offset > _AT_ONCE:
-                async with self._lock(run, "read"):
+            async with self._lock(run, "read"):
+                if found.journal.length - book.offset > _AT_ONCE:
                     await asyncio.to_thread(book.follow, found.journal.length)
-            else:
-                book.follow(found.journal.length)
+                else:
+                    book.follow(found.journal.length)
         except FileNotFoundError:
             self._books.pop(run, None)
             return None
@@ -119,14 +120,9 @@ class Tracking:
 
     @asynccontextmanager
     async def _lock(self, run: str, what: str) -> AsyncIterator[None]:
-        key = f"{run} {what}"
-        lock = self._locks.setdefault(key, asyncio.Lock())
-        try:
-            async with lock:
-                yield
-        finally:
-            if not lock.locked() and self._locks.get(key) is lock:
-                del self._locks[key]
+        lock = self._locks.setdefault(f"{run} {what}", asyncio.Lock())
+        async with lock:  # known as long as one holds it or waits for it
+            yield
 
     @asynccontextmanager
     async def writing(self, ref: Ref) -> AsyncIterator[Book]:
