@@ -105,14 +105,7 @@ class Collector:
         app.add_routes(Health(self.ingest, budget).routes())
         for routes in HTTP_ROUTES:
             app.add_routes(routes(settings, self.ingest, budget))
-        runner = web.AppRunner(
-            app,
-            access_log=None,
-            handle_signals=False,
-            auto_decompress=False,  # the receiver does it, with a limit
-            shutdown_timeout=settings.drain,
-            keepalive_timeout=75,
-        )
+        runner = web.AppRunner(app, handle_signals=False, shutdown_timeout=settings.drain)
         await runner.setup()
         try:
             await Site(runner, settings).start()

@@ -1,10 +1,42 @@
-"""The HTTP port: aiohttp's TCP site, with a limit on how many connections are open at once."""
+"""The HTTP port: aiohttp's TCP site, with a limit on connections, and errors as OTLP has them."""
 
 import asyncio
+from typing import Any
 
 from aiohttp import web
+from google.rpc.code_pb2 import INTERNAL, INVALID_ARGUMENT
+from google.rpc.status_pb2 import Status
 
+from spanbook_collector.receivers.http import status_response
 from spanbook_collector.settings import Settings
+
+_OPTIONS: dict[str, Any] = {
+    "access_log": None,
+    "auto_decompress": False,  # the receiver does it, with a limit
+    "keepalive_timeout": 75,
+}
+_MOST = 300  # characters of a message: it quotes what came
+
+
+class Connection(web.RequestHandler):
+    """One connection: what is no HTTP, and a fault of ours, has a Status body, too."""
+
+    __slots__ = ()
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """The answer where there is no request yet, or its handler failed."""
+        plain = super().handle_error(request, status, exc, message)
+        code = INTERNAL if plain.status >= 500 else INVALID_ARGUMENT
+        text = message or "The collector failed; its log tells why."
+        out = status_response(request, plain.status, Status(code=code, message=text[:_MOST]))
+        out.force_close()
+        return out
 
 
 class Site(web.TCPSite):
@@ -35,7 +67,7 @@ class Site(web.TCPSite):
             raise AssertionError("the runner is set up")
         if len(server.connections) >= self._settings.max_connections:
             return _Closed()
-        return server()
+        return Connection(server, loop=asyncio.get_running_loop(), **_OPTIONS)
 
 
 class _Closed(asyncio.Protocol):

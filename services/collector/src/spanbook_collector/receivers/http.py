@@ -196,12 +196,13 @@ _HTTP = {Invalid: 400, TooLarge: 413, UnsupportedMedia: 415, Busy: 503}
 def refuse(request: web.Request, refusal: Refusal) -> web.Response:
     """A refusal as an HTTP response with a ``google.rpc.Status`` body in the request's encoding."""
     headers = {"Retry-After": str(refusal.retry_after)} if isinstance(refusal, Busy) else {}
-    return _status_response(request, _HTTP[type(refusal)], status(refusal), headers)
+    return status_response(request, _HTTP[type(refusal)], status(refusal), headers)
 
 
-def _status_response(
-    request: web.Request, code: int, told: Status, headers: dict[str, str]
+def status_response(
+    request: web.BaseRequest, code: int, told: Status, headers: dict[str, str] | None = None
 ) -> web.Response:
+    """A ``google.rpc.Status`` in the request's encoding; in JSON where that cannot be told."""
     if request.content_type == PROTOBUF:
         return web.Response(
             status=code, body=told.SerializeToString(), content_type=PROTOBUF, headers=headers
@@ -225,4 +226,4 @@ async def errors_as_status(request: web.Request, handler: Handler) -> web.Stream
             "OTLP is POST /v1/traces, /v1/logs and /v1/metrics.",
         )
         headers = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else {}
-        return _status_response(request, error.status, told, headers)
+        return status_response(request, error.status, told, headers)
