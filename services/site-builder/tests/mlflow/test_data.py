@@ -159,6 +159,26 @@ def test_any_order_of_building_gives_the_same_bytes(
     assert len(contents(tmp_path / "once")) > 10
 
 
+def test_the_list_says_which_chunks_hold_models(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A page looks for logged models in those chunks alone."""
+    monkeypatch.setattr(tables, "CHUNK_RUNS", 1)
+    runs = generated(9)
+    modelled = next(iter(runs))
+    runs[modelled][0] = replace(runs[modelled][0], models=({"model": {}, "folder": "m"},))
+    build(tmp_path, [list(runs)], runs)
+    listed = orjson.loads((tmp_path / "mlflow/data/experiments.json").read_bytes())
+    chunks = [
+        (tmp_path / f"mlflow/data/experiments/{entry['id']}/{chunk['name']}.json", chunk["models"])
+        for entry in listed["experiments"]
+        for chunk in entry["chunks"]
+    ]
+    assert sum(said for _, said in chunks) == 1
+    for path, said in chunks:
+        assert ("models" in orjson.loads(path.read_bytes())) == said
+
+
 def test_a_new_run_changes_its_chunk_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The newest run touches the last chunk and the list of experiments, and no other file."""
     monkeypatch.setattr(tables, "CHUNK_RUNS", 4)

@@ -30,8 +30,10 @@ WRONG = re.compile(
 )
 PATIENCE = 30_000  # ms; a busy machine takes its time
 AS_TRACKER = """
-localStorage.setItem("mlflow.workflowType_v1", '"machine_learning"');
-localStorage.setItem("mlflow.settings.telemetry.enabled_v1", "false");
+if (location.protocol === "http:" && window === top) {
+  localStorage.setItem("mlflow.workflowType_v1", '"machine_learning"');
+  localStorage.setItem("mlflow.settings.telemetry.enabled_v1", "false");
+}
 """  # what the site sets too: else the server's pages begin with those of traces
 expect.set_options(timeout=PATIENCE)
 
@@ -99,6 +101,7 @@ def ui(request: pytest.FixtureRequest, page: Page, faults: Faults) -> Iterator[U
     if request.param == "server":
         page.add_init_script(AS_TRACKER)
         faults.expect("users/current", "404 (Not Found)")  # a server without auth says so
+        faults.expect("400 (Bad Request)")  # a filter that it refuses, over the network
         faults.expect("reading 'includes'")  # comparing runs of which one has no artifact
     ui = Ui(page, request.getfixturevalue(request.param), request.param == "static")
     yield ui
