@@ -29,8 +29,8 @@
     const link = document.createElement("a");
     link.id = "spanbook-back";
     link.href = "../index.html";
-    Object.assign(link.style, {
-      position: "fixed", left: "12px", bottom: "12px", zIndex: 1000, padding: "4px 10px", borderRadius: "12px",
+    Object.assign(link.style, { // over the empty part of the UI's own menu, above its last entries
+      position: "fixed", left: "12px", bottom: "76px", zIndex: 1000, padding: "4px 10px", borderRadius: "12px",
       background: "#1f272d", color: "#fff", font: "12px system-ui, sans-serif", textDecoration: "none", maxWidth: "168px",
     });
     document.body.append(link);
