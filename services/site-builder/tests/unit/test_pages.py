@@ -1,6 +1,7 @@
 """The pages: what must be on them, links that lead somewhere, and nothing that could run."""
 
 import json
+import math
 import re
 from collections.abc import Iterator
 from html.parser import HTMLParser
@@ -266,11 +267,17 @@ def test_the_perfetto_trace_has_every_attempt(site: Site) -> None:
     https://docs.google.com/document/d/1CvAClvFfyA5R-PhYUmn5OOQtYMH4h6I0nSsKchNAySU: metadata names
     tracks, complete events have ts and dur, and those of one track follow or hold each other.
     """
-    for sample in ("ok", "retried", "cancelled", "wide"):
+    for sample in ("ok", "retried", "cancelled", "wide", "hostile", "ancient", "distant"):
         trace = json.loads(site.read(f"runs/{site.id(sample)}/trace.perfetto.json"))
         run = json.loads(site.read(f"runs/{site.id(sample)}/summary.json"))
         events = trace["traceEvents"]
         named = {e["tid"] for e in events if e["ph"] == "M" and e["name"] == "thread_name"}
+        for event in events:
+            assert isinstance(event["name"], str)
+            assert isinstance(event["pid"], int)
+            assert isinstance(event["args"], dict)
+            assert math.isfinite(event.get("ts", 0))
+            assert isinstance(event.get("tid", 0), int)
         slices = [e for e in events if e["ph"] == "X"]
         tries = [e for e in slices if "#" in e["name"]]
         ended = sum(1 for t in run["tasks"] for _ in range(t["attempts"]))
