@@ -44,11 +44,12 @@ def say(text: str) -> None:
 
 
 def clean_env(**extra: str) -> dict[str, str]:
-    """The environment without what would lead a program elsewhere."""
+    """The environment without what would lead a program elsewhere, or have it compile at each start."""
     kept = {
         key: value
         for key, value in os.environ.items()
-        if not key.startswith(("SPANBOOK_", "OTEL_", "GITHUB_", "RAY_", "PREFECT_", "DAGSTER_"))
+        if key != "PYTHONDONTWRITEBYTECODE"
+        and not key.startswith(("SPANBOOK_", "OTEL_", "GITHUB_", "RAY_", "PREFECT_", "DAGSTER_"))
     }
     return {**kept, **extra}
 

@@ -80,6 +80,7 @@ def execute(
     sender = exporter()
     masker = Masker.of_environ()
     with contextlib.ExitStack() as stack:
+        stop = stack.enter_context(_signals())
         stack.enter_context(_warm_kernels(graph, settings))
         where = stack.enter_context(cluster(settings, found.root))
         elsewhere = "" if where.local else where.host
@@ -88,6 +89,7 @@ def execute(
         spool = Spool(settings.outputs / "spool", run_id, sender, view.trouble)
         resource = describe_run(run_id, graph.name, found.folder)
         recorder = Recorder(run_id, graph.name, resource, spool, masker)
+        stop.from_now_on()
         recorder.start(start, parameters)
         view.run_started(run_id, graph)
         make = partial(
@@ -99,16 +101,16 @@ def execute(
             mlflow=mlflow,
         )
         schedule = Schedule(graph, recorder, view, make, part)
-        with _signals(schedule):
-            result = schedule.run()
-            recorder.end(
-                start=start,
-                end=time.time_ns(),
-                attrs={"cicd.pipeline.result": result},
-                error=_error(schedule, result),
-            )
-            schedule.dispatcher.close()
-            view.flushing()
+        stop.hand_to(schedule)
+        result = schedule.run()
+        recorder.end(
+            start=start,
+            end=time.time_ns(),
+            attrs={"cicd.pipeline.result": result},
+            error=_error(schedule, result),
+        )
+        schedule.dispatcher.close()
+        view.flushing()
     delivered = spool.finish(settings.export_wait)
     return Finished(
         run_id,
@@ -145,21 +147,41 @@ def _check_cpus(graph: Graph, where: Cluster) -> None:
             )
 
 
-@contextlib.contextmanager
-def _signals(schedule: Schedule) -> Iterator[None]:
-    """Ctrl-C and SIGTERM cancel the run; a second one ends the program at once."""
-    heard: list[int] = []
+class _Stop:
+    """Cancels the run: until something of it is recorded the program just ends."""
 
-    def hear(number: int, _frame: object) -> None:
-        if heard:
+    def __init__(self) -> None:
+        self._begun = False
+        self._reason = ""
+        self._schedule: Schedule | None = None
+
+    def hear(self, number: int, _frame: object) -> None:
+        """Take a signal; the second one ends the program at once."""
+        if self._reason or not self._begun:
             raise KeyboardInterrupt
-        heard.append(number)
         word = "Ctrl-C" if number == signal.SIGINT else signal.Signals(number).name
-        schedule.cancel(f"The run was cancelled by {word}.")
+        self._reason = f"The run was cancelled by {word}."
+        if self._schedule is not None:
+            self._schedule.cancel(self._reason)
 
-    saved = {number: signal.signal(number, hear) for number in (signal.SIGINT, signal.SIGTERM)}
+    def from_now_on(self) -> None:
+        """There is a run to be cancelled, though there may be no schedule yet."""
+        self._begun = True
+
+    def hand_to(self, schedule: Schedule) -> None:
+        """From now on there is something to cancel."""
+        self._schedule = schedule
+        if self._reason:
+            schedule.cancel(self._reason)
+
+
+@contextlib.contextmanager
+def _signals() -> Iterator[_Stop]:
+    """Ctrl-C and SIGTERM cancel the run."""
+    stop = _Stop()
+    saved = {number: signal.signal(number, stop.hear) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield
+        yield stop
     finally:
         for number, handler in saved.items():
             signal.signal(number, handler)

@@ -1,5 +1,6 @@
 """The spool: a run's records on disk until the collector has acknowledged them."""
 
+import contextlib
 import os
 import threading
 import time
@@ -79,16 +80,19 @@ class Spool:
     def finish(self, timeout: float) -> bool:
         """Wait until all is delivered; then the journal is deleted. False where it stays.
 
-        Waits at most ``timeout`` seconds without any progress.
+        Waits at most ``timeout`` seconds without any progress, or until Ctrl-C.
         """
         deadline, seen = time.monotonic() + timeout, self._sent
         with self._changed:
-            while self._sent < self._size and self._thread.is_alive():
-                self._changed.wait(min(0.5, timeout))
-                if self._sent != seen:
-                    deadline, seen = time.monotonic() + timeout, self._sent
-                if time.monotonic() >= deadline:
-                    break
+            with contextlib.suppress(
+                KeyboardInterrupt
+            ):  # then it stays, and the user is told where
+                while self._sent < self._size and self._thread.is_alive():
+                    self._changed.wait(min(0.5, timeout))
+                    if self._sent != seen:
+                        deadline, seen = time.monotonic() + timeout, self._sent
+                    if time.monotonic() >= deadline:
+                        break
             done = self._sent >= self._size
             self._closing = True
             self._changed.notify_all()
