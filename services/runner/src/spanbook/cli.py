@@ -28,6 +28,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     except KeyboardInterrupt:
         print("spanbook: stopped.", file=sys.stderr)
+        if "ray" in sys.modules:  # interrupted in its start it crashes when Python ends
+            sys.stdout.flush()
+            os._exit(1)
         return 1
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -10,6 +10,7 @@ from typing import Any
 from unittest import mock
 
 import ray
+from ray._private import utils
 from ray._private import worker as ray_worker
 
 from spanbook.errors import ServiceError, UsageError
@@ -51,17 +52,17 @@ def cluster(settings: Settings, root: Path) -> Iterator[Cluster]:
 
 
 def _say_nothing(*_: object, **__: object) -> None:
-    """Instead of Ray's print."""
+    """Instead of Ray's own functions."""
 
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep Ray from printing what the run tells and records in its own words: workers that died."""
+    """Keep Ray from printing what the run tells in its own words, and from taking SIGTERM for itself."""
     os.environ.setdefault("RAY_IGNORE_UNHANDLED_ERRORS", "1")
-    if not hasattr(ray_worker, "print_to_stdstream"):
-        yield
-        return
-    with mock.patch.object(ray_worker, "print_to_stdstream", _say_nothing):
+    with contextlib.ExitStack() as stack:
+        for owner, name in ((ray_worker, "print_to_stdstream"), (utils, "set_sigterm_handler")):
+            if hasattr(owner, name):
+                stack.enter_context(mock.patch.object(owner, name, _say_nothing))
         yield
 
 

@@ -30,6 +30,8 @@ from spanbook.state import Listener, State
 from spanbook.tracking import reachable, tracking_uri
 from spanbook.warm import kernel_host
 
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
 
 @dataclass(frozen=True, slots=True)
 class Finished:
@@ -148,16 +150,15 @@ def _check_cpus(graph: Graph, where: Cluster) -> None:
 
 
 class _Stop:
-    """Cancels the run: until something of it is recorded the program just ends."""
+    """Cancels the run on Ctrl-C and SIGTERM; until something of it is recorded the program just ends."""
 
     def __init__(self) -> None:
-        self._begun = False
         self._reason = ""
         self._schedule: Schedule | None = None
 
     def hear(self, number: int, _frame: object) -> None:
         """Take a signal; the second one ends the program at once."""
-        if self._reason or not self._begun:
+        if self._reason:
             raise KeyboardInterrupt
         word = "Ctrl-C" if number == signal.SIGINT else signal.Signals(number).name
         self._reason = f"The run was cancelled by {word}."
@@ -165,8 +166,9 @@ class _Stop:
             self._schedule.cancel(self._reason)
 
     def from_now_on(self) -> None:
-        """There is a run to be cancelled, though there may be no schedule yet."""
-        self._begun = True
+        """There is a run to be cancelled, though there may be no schedule yet; Ray has set its handlers."""
+        for number in _SIGNALS:
+            signal.signal(number, self.hear)
 
     def hand_to(self, schedule: Schedule) -> None:
         """From now on there is something to cancel."""
@@ -177,11 +179,10 @@ class _Stop:
 
 @contextlib.contextmanager
 def _signals() -> Iterator[_Stop]:
-    """Ctrl-C and SIGTERM cancel the run."""
-    stop = _Stop()
-    saved = {number: signal.signal(number, stop.hear) for number in (signal.SIGINT, signal.SIGTERM)}
+    """Put the handlers of signals back at the end."""
+    saved = {number: signal.getsignal(number) for number in _SIGNALS}
     try:
-        yield stop
+        yield _Stop()
     finally:
         for number, handler in saved.items():
             signal.signal(number, handler)
