@@ -3,8 +3,10 @@
 import signal
 import time
 
+import psutil
 import pytest
 from spanbook_runfile.names import Result
+from support.processes import wait_for
 
 PIPELINE = """
 import subprocess, sys, time
@@ -119,3 +121,23 @@ def test_a_runner_that_dies_whole_leaves_what_was_recorded(runner, living):
     while living(mark) and time.monotonic() < deadline:
         time.sleep(0.2)
     assert living(mark) == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_while_ray_starts(runner, number):
+    """Nothing is recorded yet: the program ends at once, in good order, and takes Ray with it."""
+    runner.write(PIPELINE)
+    process = runner.start("--param", "mark=none")
+    parent = psutil.Process(process.pid)
+
+    def started():
+        assert process.poll() is None
+        return [child for child in parent.children() if "gcs_server" in child.name()]
+
+    wait_for(started, 120, "Ray's first process")
+    children = parent.children(recursive=True)
+    process.send_signal(number)
+    done = runner.finish(process, 60)
+    assert (done.code, done.err, done.run) == (1, "spanbook: stopped.\n", None)
+    _, alive = psutil.wait_procs(children, timeout=30)
+    assert alive == []
