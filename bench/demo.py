@@ -154,8 +154,9 @@ def compose_stack() -> Iterator[tuple[list[str], dict[str, str]]]:
 
 
 def call(command: list[str], env: dict[str, str]) -> None:
-    """Run a command in the repository, its output out of the table's way."""
-    subprocess.run(command, cwd=ROOT, env={**os.environ, **env}, check=True, stdout=sys.stderr)
+    """Run a command in the repository, its output out of the table's way; bytecode is kept, as usual."""
+    usual = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
+    subprocess.run(command, cwd=ROOT, env={**usual, **env}, check=True, stdout=sys.stderr)
 
 
 def engine_answers() -> bool:
