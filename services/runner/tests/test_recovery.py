@@ -33,6 +33,10 @@ def slow(arrays, ones, two) -> float:
         time.sleep(0.05)
     return float(sum(array.sum() for array in arrays)) + sum(ones) + two
 
+@task(cpus=2)
+def also(array) -> float:
+    print("also", array.sum())
+
 @task
 def last(total: float, array) -> float:
     print("total", total, len(array))
@@ -41,7 +45,10 @@ def last(total: float, array) -> float:
 def lost():
     root = seed()
     arrays = [big(root, 1), big(root, 2)]
-    last(slow(arrays, *two(root)), arrays[0])
+    pair = two(root)
+    for _ in range(2):  # these wait for both CPUs of the node that dies
+        also(arrays[0])
+    last(slow(arrays, *pair), arrays[0])
 """
 
 
@@ -80,6 +87,8 @@ def test_a_lost_value_is_made_again(runner, nodes):
     assert run.result is Result.SUCCESS
     assert run.problems == ()
     tries = {task.title: [attempt.result for attempt in task.attempts] for task in run.tasks}
+    for waited in ("also #1", "also #2"):
+        assert tries.pop(waited) == [Result.SUCCESS]
     twice = [Result.SUCCESS] * 2
     assert tries == {
         "seed": twice,

@@ -25,16 +25,34 @@ class Recovery:
         self._states = states
         self._wiring = wiring
 
-    def _makers(self, handles: Iterable[Handle], lost: str) -> list[State]:
-        """The tasks whose values are lost, of those that the handles stand for."""
-        found: dict[TaskNode, State] = {}
-        for handle in handles:
-            for settled in self._settled(handle):
-                if isinstance(settled.node, TaskNode):
-                    state = self._states[settled.node]
-                    if state.refs and _is_lost(state.refs[settled.output], lost):
-                        found[settled.node] = state
-        return list(found.values())
+    def again(self, state: State, handles: Iterable[Handle], lost: str) -> list[State] | None:
+        """Have the tasks run again whose values were lost, and ``state`` wait for them.
+
+        Returns the tasks brought back, which still have to be started: none where others needed
+        the value too, and it is being made again already, or is there. None: nobody can make it.
+        """
+        settled = [found for handle in handles for found in self._settled(handle)]
+        above: dict[Node, State] = {
+            h.node: self._states[h.node] for h in settled if isinstance(h.node, TaskNode)
+        }
+        makers: dict[Node, State] = {}
+        for handle in settled:
+            up = above.get(handle.node)
+            if up is None:
+                if self._wiring.ref(handle).hex() == lost:
+                    return None
+            elif up.result is None:
+                self._wait(state, up)
+            elif up.refs and _is_lost(up.refs[handle.output], lost):
+                makers[handle.node] = up
+        if any(up.reruns >= RERUNS for up in makers.values()):
+            return None
+        if not makers and not any(up.reruns for up in above.values()):
+            return None
+        back: list[State] = []
+        for up in makers.values():
+            self._revive(up, state, back)
+        return back
 
     def _settled(self, handle: Handle) -> Iterator[Handle]:
         for found in handles_in(self._wiring.settled(handle)):
@@ -43,19 +61,11 @@ class Recovery:
             else:
                 yield from self._settled(found)
 
-    def again(self, state: State, handles: Iterable[Handle], lost: str) -> list[State]:
-        """Have the tasks run again whose values were lost, and ``state`` wait for them.
-
-        Returns the tasks brought back, which still have to be started; none where nothing was
-        lost, or nobody can make it again.
-        """
-        makers = self._makers(handles, lost)
-        if any(up.reruns >= RERUNS for up in makers):
-            return []
-        back: list[State] = []
-        for up in makers:
-            self._revive(up, state, back)
-        return back
+    def _wait(self, state: State, up: State) -> None:
+        """Wait for a task that is being run again, unless that is so already."""
+        if state not in up.consumers:
+            up.consumers.append(state)
+            state.waits += 1
 
     def _revive(self, up: State, consumer: State, back: list[State]) -> None:
         """Bring a task that is over back into the run, and what it needs itself."""
@@ -72,9 +82,8 @@ class Recovery:
         back.append(up)
         for above in self._above(up):
             up.hold(above)
-            if above.result is None:  # it is being made again already
-                above.consumers.append(up)
-                up.waits += 1
+            if above.result is None:
+                self._wait(up, above)
             elif above.result is Result.SUCCESS and not above.refs:  # nobody needed it any more
                 self._revive(above, up, back)
 

@@ -321,12 +321,14 @@ class Schedule:
         if not lost or self.cancelled or self.dispatcher.local:
             return False
         back = self._recovery.again(state, handles, lost)
-        if back and state.running is not None:  # its attempt never began
+        if back is None:
+            return False
+        if state.running is not None:  # its attempt never began
             state.attempts, state.running = state.attempts - 1, None
         self._open += len(back)
-        for up in back:
-            self._check(up)
-        return bool(back)
+        for waiting in (*back, state):
+            self._check(waiting)
+        return True
 
     def _fail(self, state: State, message: str) -> None:
         """End a node whose values cannot be worked with."""
