@@ -138,7 +138,7 @@ def test_millions_of_empty_messages_are_refused(collector, otlp) -> None:
         assert running.post("traces", body).status == 400
     body = b'{"resourceSpans":[' + b"{}," * 4_000_000 + b"{}]}"
     assert running.post("traces", body, Content_Type=JSON).status == 400
-    assert running.memory() < 2500 * MIB
+    assert running.memory() < 600 * MIB
     _still_well(running, otlp)
 
 

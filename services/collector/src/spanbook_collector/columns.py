@@ -6,8 +6,6 @@ all of a request, as OTLP's own classes do, and gives its ids as lists, in the m
 object for each span took as long as that parse.
 """
 
-from collections.abc import Iterator
-from itertools import islice
 from typing import Any
 
 from google.protobuf.descriptor_pb2 import FieldDescriptorProto, FileDescriptorProto
@@ -21,13 +19,13 @@ from spanbook_runfile import names
 
 from spanbook_collector.facts import NO_SPAN, NO_TRACE
 from spanbook_collector.tally import Facts
+from spanbook_collector.wire import count_fields
 
 _COLUMNS = {"trace_id", "span_id", "parent_span_id", "kind"}
 _EIGHT = {8}
 _SERVER = trace_pb2.Span.SPAN_KIND_SERVER
 _SPAN_TYPE = names.SPAN_TYPE.encode()
-_MOST_GROUPS = 64  # resources and scopes; more are looked at one by one
-_BYTES = 2  # the wire type of what has a length
+_FEW = 200  # fields around the spans; a request with more is looked at span by span
 
 
 def _columnar() -> Any:
@@ -77,7 +75,7 @@ def of_one_trace(payload: bytes) -> tuple[bytes, Facts] | None:
     """
     column = _Columnar.FromString(payload).resource_spans.scope_spans.spans
     traces = set(column.trace_id)
-    if len(traces) != 1 or not _has_few_groups(payload):
+    if len(traces) != 1 or count_fields(payload, _FEW) == _FEW:
         return None
     (trace,) = traces
     ids = list(column.span_id)
@@ -87,47 +85,6 @@ def of_one_trace(payload: bytes) -> tuple[bytes, Facts] | None:
     if _may_hold_run(column) and _SPAN_TYPE in payload:
         return None
     return trace, Facts(b"".join(ids))
-
-
-def _has_few_groups(payload: bytes) -> bool:
-    """Whether it can be told from the wire that there are not many resources and scopes."""
-    left = _MOST_GROUPS
-    try:
-        for number, start, end in _fields(payload, 0, len(payload)):
-            scopes = sum(1 for _ in islice(_fields(payload, start, end), left))
-            left -= 1 + scopes
-            if number != 1 or left <= 0:
-                return False
-    except (IndexError, ValueError):
-        return False
-    return True
-
-
-def _fields(data: bytes, at: int, end: int) -> Iterator[tuple[int, int, int]]:
-    """A message's fields: the number, and where the content begins and ends.
-
-    Raises:
-        ValueError: one has no length, as all have that OTLP's requests and resources know.
-        IndexError: the message is cut short.
-    """
-    while at < end:
-        tag, at = _varint(data, at)
-        if tag & 7 != _BYTES:
-            raise ValueError(tag)
-        length, at = _varint(data, at)
-        yield tag >> 3, at, at + length
-        at += length
-
-
-def _varint(data: bytes, at: int) -> tuple[int, int]:
-    """A number as protobuf writes it, and where the next thing begins."""
-    number = shift = 0
-    while (byte := data[at]) > 127:
-        number |= (byte & 127) << shift
-        at, shift = at + 1, shift + 7
-        if shift > 63:
-            raise ValueError(number)
-    return number | byte << shift, at + 1
 
 
 def _count(payload: bytes) -> int:

@@ -25,8 +25,10 @@ from spanbook_collector.columns import of_one_trace
 from spanbook_collector.errors import Invalid
 from spanbook_collector.facts import NO_SPAN, NO_TRACE, Traces, look
 from spanbook_collector.tally import Facts
+from spanbook_collector.wire import count_fields
 
 MAX_GROUPS = 50_000  # resources and scopes in one request: two bytes of wire can make one
+_MAX_FIELDS = 4 * MAX_GROUPS  # with those for their attributes and schema URLs
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +140,8 @@ def facts_of(signal: Signal, payload: bytes) -> Facts:
 
 
 def _parse(shape: _Shape, payload: bytes) -> Any:
+    if count_fields(payload, _MAX_FIELDS) == _MAX_FIELDS:
+        raise _too_many()
     try:
         return shape.request.FromString(payload)
     except DecodeError as error:
@@ -154,12 +158,16 @@ def _groups(shape: _Shape, request: Any) -> Iterator[tuple[Any, Any]]:
         scopes = getattr(owner, shape.scopes)
         count += len(scopes)
         if count > MAX_GROUPS:
-            raise Invalid(
-                f"The request has over {MAX_GROUPS:,} resources and scopes. Send spans of one "
-                "resource and scope together, and fewer at once."
-            )
+            raise _too_many()
         for scope in scopes:
             yield owner, getattr(scope, shape.items)
+
+
+def _too_many() -> Invalid:
+    return Invalid(
+        f"The request has over {MAX_GROUPS:,} resources and scopes. Send items of one resource and "
+        "scope together, and fewer at once."
+    )
 
 
 def resource_owner(resource: Resource) -> Owner:
