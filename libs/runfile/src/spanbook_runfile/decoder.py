@@ -12,11 +12,9 @@ from spanbook_runfile.graph import acyclic, labelled
 from spanbook_runfile.model import (
     Attempt,
     Child,
-    Counts,
     Json,
     OtherSpan,
     Run,
-    Seal,
     Task,
     UsageSample,
 )
@@ -24,12 +22,12 @@ from spanbook_runfile.names import (
     ChildStatus,
     Event,
     LinkType,
-    Result,
-    SealReason,
     SpanType,
     TaskType,
 )
 from spanbook_runfile.paths import RUN_ID, SPAN_ID
+from spanbook_runfile.seal_note import seal_of, sentences
+from spanbook_runfile.span import DecodedSpan
 from spanbook_runfile.values import (
     Object,
     attributes_of,
@@ -42,48 +40,7 @@ from spanbook_runfile.values import (
     time_of,
 )
 
-MAX_PROBLEMS = 50  # told of one run
 _OURS = set(SpanType)
-
-
-class _Span:
-    """One span as far as the decoder needs it."""
-
-    __slots__ = (
-        "attrs",
-        "end",
-        "error",
-        "id",
-        "links",
-        "name",
-        "parent",
-        "service",
-        "start",
-        "type",
-    )
-
-    def __init__(self, raw: Object, service: str) -> None:
-        self.id = text_of(raw.get("spanId"))
-        self.parent = text_of(raw.get("parentSpanId"))
-        self.name = text_of(raw.get("name"))
-        self.start = time_of(raw.get("startTimeUnixNano"))
-        self.end = time_of(raw.get("endTimeUnixNano"))
-        self.attrs = attributes_of(raw.get("attributes"))
-        self.type = text_of(self.attrs.get(names.SPAN_TYPE))
-        self.service = service
-        status = dict_of(raw.get("status"))
-        self.error = ""
-        if int_of(status.get("code")) == 2:
-            self.error = text_of(status.get("message")) or "error"
-        self.links = [
-            (text_of(link.get("spanId")), attributes_of(link.get("attributes")))
-            for link in list_of(raw.get("links"))
-            if isinstance(link, dict)
-        ]
-
-    def result(self, name: str, default: Result = Result.ERROR) -> Result:
-        """The result that an ended span declares; an unknown one is the default."""
-        return enum_of(Result, self.attrs.get(name), default)
 
 
 class Decoder:
@@ -91,7 +48,7 @@ class Decoder:
 
     def __init__(self) -> None:
         self._problems: Counter[str] = Counter()
-        self._spans: dict[str, _Span] = {}
+        self._spans: dict[str, DecodedSpan] = {}
         self._logs: dict[str, Gathered] = {}
         self._declared: dict[str, dict[str, Json]] = {}
         self._started: dict[str, tuple[int, dict[str, Json]]] = {}
@@ -103,7 +60,7 @@ class Decoder:
 
     def add_span(self, resource: Mapping[str, Json], raw: Object) -> None:
         """Add one span; the first of an id counts."""
-        span = _Span(raw, text_of(resource.get(names.SERVICE_NAME)))
+        span = DecodedSpan(raw, text_of(resource.get(names.SERVICE_NAME)))
         if not SPAN_ID.fullmatch(span.id):
             self._problems["has a span whose id is not 16 hex digits"] += 1
         elif span.id in self._spans:
@@ -171,11 +128,11 @@ class Decoder:
             start=self._start(span),
             tasks=tuple(tasks),
             resource=dict(self._resource),
-            seal=None if note is None else _seal(note, found),
+            seal=None if note is None else seal_of(note, found),
             other_spans=tuple(self._others()),
             foreign=foreign,
             **self._end(span, foreign),
-            problems=tuple(_told(found)),
+            problems=tuple(sentences(found)),
             **recorded,
         )
 
@@ -224,16 +181,16 @@ class Decoder:
         """The runs within attempts."""
         return [i for i, told in self._children.items() if told.get(names.CHILD_PARENT)]
 
-    def _pipeline(self, span: _Span | None) -> str:
+    def _pipeline(self, span: DecodedSpan | None) -> str:
         owned = span.attrs.get(names.PIPELINE_NAME) if span else None
         of = self._resource.get
         return text_of(of(names.PIPELINE_NAME) or owned or of(names.SERVICE_NAME)) or "unnamed"
 
-    def _start(self, span: _Span | None) -> int | None:
+    def _start(self, span: DecodedSpan | None) -> int | None:
         own = span.start if span else self._run_started[0] if self._run_started else None
         return own or min((s.start for s in self._spans.values() if s.start), default=None)
 
-    def _end(self, span: _Span | None, foreign: bool) -> dict[str, Any]:
+    def _end(self, span: DecodedSpan | None, foreign: bool) -> dict[str, Any]:
         if span:
             return {
                 "end": span.end,
@@ -245,7 +202,7 @@ class Decoder:
         ends = [s.end for s in self._spans.values() if s.end] if foreign else []
         return {"end": max(ends, default=None), "result": None}
 
-    def _own_story(self, span: _Span | None, tasks: list[Task]) -> dict[str, Any]:
+    def _own_story(self, span: DecodedSpan | None, tasks: list[Task]) -> dict[str, Any]:
         """What was logged on the run, and on spans that are none of the attempts'."""
         root = span.id if span else self._run_started[1] if self._run_started else ""
         own = self._logs.get(root)
@@ -269,7 +226,7 @@ class Decoder:
                 )
 
     def _tasks(self, found: Counter[str]) -> list[Task]:
-        spans: dict[str, _Span | None] = dict.fromkeys(self._declared)
+        spans: dict[str, DecodedSpan | None] = dict.fromkeys(self._declared)
         spans.update({s.id: s for s in self._spans.values() if s.type == SpanType.TASK})
         attempts = self._attempts()
         tasks = []
@@ -306,7 +263,7 @@ class Decoder:
             for task in tasks
         ]
 
-    def _task(self, task_id: str, span: _Span | None, attempts: tuple[Attempt, ...]) -> Task:
+    def _task(self, task_id: str, span: DecodedSpan | None, attempts: tuple[Attempt, ...]) -> Task:
         attrs = dict(self._declared.get(task_id, {}))
         upstream = [text_of(u) for u in list_of(attrs.pop(names.TASK_UPSTREAM, None))]
         cause = None
@@ -358,7 +315,7 @@ class Decoder:
     def _attempt(
         self,
         span_id: str,
-        span: _Span | None,
+        span: DecodedSpan | None,
         attrs: Mapping[str, Json],
         start: int | None,
         children: Iterable[Child],
@@ -427,35 +384,3 @@ class Decoder:
                 found.get(names.CPU_UTILIZATION),
                 int(memory) if math.isfinite(memory) else None,
             )
-
-
-def _seal(note: Object, found: Counter[str]) -> Seal:
-    version = int_of(note.get("format"))
-    if version > names.FORMAT_VERSION:
-        found[
-            f"is of format {version}, and this reader knows up to {names.FORMAT_VERSION}: "
-            "update spanbook to see all of it"
-        ] += 1
-    declared = note.get("declared")
-    return Seal(
-        format=version,
-        sealed_at=text_of(note.get("sealedAt")),
-        reason=enum_of(SealReason, note.get("reason"), SealReason.IDLE),
-        received=_counts(dict_of(note.get("received"))),
-        declared=_counts(declared) if isinstance(declared, dict) else None,
-        duplicates=int_of(note.get("duplicates")),
-        digest=text_of(note.get("digest")),
-    )
-
-
-def _counts(raw: Object) -> Counts:
-    return Counts(
-        int_of(raw.get("spans")), int_of(raw.get("logRecords")), int_of(raw.get("metricPoints"))
-    )
-
-
-def _told(found: Counter[str]) -> Iterator[str]:
-    """Each problem as a sentence, with how often it was met."""
-    for problem, times in list(found.items())[:MAX_PROBLEMS]:
-        if times:
-            yield f"The file {problem}." if times == 1 else f"The file {problem} ({times} times)."
