@@ -79,6 +79,7 @@ class Runs:
         self._sealed: OrderedDict[str, Tally] = OrderedDict()
         self._numbers: dict[str, int] = {}  # of a service instance's present run
         self._seals: set[asyncio.Task[None]] = set()
+        self._recalling = asyncio.Lock()
 
     # -- in ------------------------------------------------------------------------------
 
@@ -100,11 +101,16 @@ class Runs:
     async def recall(self, owner: Owner) -> None:
         """Learn what a run's sealed file holds, where an earlier collector sealed it."""
         run_id = owner.id
-        if owner.instance or run_id in self.in_progress or run_id in self._sealed:
+        if owner.instance or run_id in self.in_progress:
+            return
+        if run_id in self._sealed:
+            self._sealed.move_to_end(run_id)
             return
         path = self._run_file(run_id)
         if path.exists():
-            self._remember(run_id, await asyncio.to_thread(tally_of, path))
+            async with self._recalling:  # a file takes many times its size in memory
+                if run_id not in self._sealed:
+                    self._remember(run_id, await asyncio.to_thread(tally_of, path))
 
     def target(self, piece: Piece) -> Target | None:
         """Where a piece goes; None where a sealed run has all of it.
