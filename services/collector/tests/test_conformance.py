@@ -114,6 +114,8 @@ def test_paths_methods_and_types_that_are_not_otlp(collector) -> None:
         ("POST /v1/traces HTTP/1.1\nContent-Type: application/protobuf", b"", 415),
         ("POST /v1/traces/ HTTP/1.1\nContent-Type: application/json", b"{}", 404),
         ("POST //v1/traces HTTP/1.1\nContent-Type: application/json", b"{}", 404),
+        ("POST /v1/traces HTTP/1.1\nContent-Type: application/json\nExpect: moon", b"{}", 417),
+        ("POST /nowhere HTTP/1.1\nExpect: the moon", b"", 417),
         ("HEAD /v1/traces HTTP/1.1", b"", 405),
         ("OPTIONS /v1/traces HTTP/1.1\nOrigin: http://evil.example", b"", 405),
         ("POST /v1/traces HTTP/1.1\nContent-Length: -1", b"", 400),

@@ -102,6 +102,7 @@ class Collector:
     async def _start_http(self, budget: Budget) -> web.AppRunner:
         settings = self.settings
         app = web.Application(middlewares=[http_receiver.errors_as_status])
+        app.on_response_prepare.append(http_receiver.expectation_as_status)
         app.add_routes(Health(self.ingest, budget).routes())
         for routes in HTTP_ROUTES:
             app.add_routes(routes(settings, self.ingest, budget))

@@ -227,3 +227,11 @@ async def errors_as_status(request: web.Request, handler: Handler) -> web.Stream
         )
         headers = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else {}
         return status_response(request, error.status, told, headers)
+
+
+async def expectation_as_status(request: web.Request, response: web.StreamResponse) -> None:
+    """As :func:`errors_as_status` for what aiohttp refuses before any handler or middleware."""
+    if isinstance(response, web.HTTPExpectationFailed):
+        told = Status(code=3, message="Of expectations (Expect) only 100-continue is known.")
+        out = status_response(request, response.status, told)
+        response.body, response.content_type, response.charset = out.body, out.content_type, None
