@@ -32,21 +32,37 @@ class Facts:
 class _Distinct:
     """How many different keys there are: 8 bytes a key, and counted only when it matters."""
 
-    keys: "array[int]" = field(default_factory=lambda: array("q"))
+    keys: bytearray = field(default_factory=bytearray)
     unkeyed: int = 0
     _look_again: int = 0  # not before this many keys can there be enough
 
     def add(self, facts: Facts) -> None:
-        self.keys.frombytes(facts.keys)
+        self.keys += facts.keys
         self.unkeyed += facts.unkeyed
 
     def reaches(self, wanted: int) -> bool:
-        total = len(self.keys) + self.unkeyed
+        total = len(self.keys) // 8 + self.unkeyed
         if total < max(wanted, self._look_again):
             return False
-        missing = wanted - len(set(self.keys)) - self.unkeyed
+        missing = wanted - len(_each(self.keys)) - self.unkeyed
         self._look_again = total + missing
         return missing <= 0
+
+    def holds(self, keys: bytes) -> bool:
+        """Whether all of a payload's keys are here."""
+        if self._finds(keys):  # a retry's stand together, as they came
+            return True
+        return self._finds(keys[:8]) and _each(keys) <= _each(self.keys)
+
+    def _finds(self, keys: bytes) -> bool:
+        at = self.keys.find(keys)
+        while at % 8 and at >= 0:
+            at = self.keys.find(keys, at + 1)
+        return at >= 0
+
+
+def _each(keys: bytes | bytearray) -> set[int]:
+    return set(array("q", bytes(keys)))
 
 
 @dataclass(slots=True)
@@ -82,7 +98,7 @@ class Tally:
         """Whether all of a payload is here already; never so where a record has no id."""
         if facts.unkeyed or facts.beside:
             return False
-        return set(array("q", facts.keys)) <= set(self._by_signal[signal].keys)
+        return self._by_signal[signal].holds(facts.keys)
 
 
 _BESIDE = names.BESIDE_SCOPE.encode()
