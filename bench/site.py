@@ -186,6 +186,7 @@ def lighthouse(outputs: Path) -> None:
         "Task run": f"runs/{newest}/tasks/{task}/index.html",
     }
     print(f"| Lighthouse | form | {' | '.join(CATEGORIES)} |\n| --- | --- | --- | --- | --- |")
+    (outputs / "viewer.json").unlink(missing_ok=True)  # of the last time
     viewer = subprocess.Popen(
         [VIEWER, "--site", outputs / "site", "--runs", outputs / "runs", "--port", "0",
          "--ready-file", outputs / "viewer.json"], stdout=sys.stderr,
