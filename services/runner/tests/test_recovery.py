@@ -1,6 +1,8 @@
 """A node of a real Ray cluster dies, and with it the values that were made there."""
 
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -52,34 +54,69 @@ def lost():
 """
 
 
+# In a process of its own: Ray reads these variables once, when it is imported.
+CLUSTER = """
+import sys
+from ray.cluster_utils import Cluster
+
+cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
+doomed = cluster.add_node(num_cpus=2)
+print("address", cluster.address, flush=True)
+sys.stdin.readline()
+cluster.add_node(num_cpus=2)
+cluster.remove_node(doomed, allow_graceful=False)
+print("killed", flush=True)
+sys.stdin.readline()
+cluster.shutdown()
+"""
+SETTINGS = {
+    "RAY_AUTH_MODE": "token",
+    "RAY_AUTH_TOKEN": os.urandom(16).hex(),
+    "RAY_health_check_initial_delay_ms": "500",  # a node's death is soon noticed
+    "RAY_health_check_period_ms": "500",
+    "RAY_health_check_failure_threshold": "3",
+}
+
+
+def told(process: "subprocess.Popen[str]", word: str) -> str:
+    """The next line of a process that begins so, without its beginning."""
+    assert process.stdout is not None
+    for line in process.stdout:
+        if line.startswith(word):
+            return line.removeprefix(word).strip()
+    pytest.fail(f"the cluster ended before it said {word!r}")
+
+
 @pytest.fixture
-def nodes(monkeypatch) -> Iterator[object]:
-    """A cluster without CPUs on its head, that soon notices the death of a node."""
-    monkeypatch.setenv("RAY_AUTH_MODE", "token")
-    monkeypatch.setenv("RAY_AUTH_TOKEN", os.urandom(16).hex())
-    monkeypatch.setenv("RAY_health_check_initial_delay_ms", "500")
-    monkeypatch.setenv("RAY_health_check_period_ms", "500")
-    monkeypatch.setenv("RAY_health_check_failure_threshold", "3")
-    from ray.cluster_utils import Cluster
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator["subprocess.Popen[str]"]:
+    """A cluster without CPUs on its head; at a line of input its other node is killed and replaced."""
+    log = tmp_path_factory.mktemp("cluster") / "log"
+    with (
+        log.open("w") as stderr,
+        subprocess.Popen(
+            [sys.executable, "-c", CLUSTER],
+            env={**os.environ, **SETTINGS},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            text=True,
+        ) as process,
+    ):
+        yield process
+        process.communicate("\n", timeout=60)
 
-    cluster = Cluster(
-        initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False}
-    )
-    yield cluster
-    cluster.shutdown()
 
-
-def test_a_lost_value_is_made_again(runner, nodes):
+def test_a_lost_value_is_made_again(runner, cluster):
     """Whoever made it runs again, as an attempt that says why, and so does what it needs itself."""
-    doomed = nodes.add_node(num_cpus=2)
     runner.write(LARGE.replace("FOLDER", str(runner.folder)))
-    env = {name: os.environ[name] for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN")}
-    process = runner.start("--ray-address", nodes.address, **env)
+    env = {name: SETTINGS[name] for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN")}
+    process = runner.start("--ray-address", told(cluster, "address "), **env)
     wait_for(
         lambda: process.poll() is not None or (runner.folder / "began").exists(), 120, "the task"
     )
-    nodes.add_node(num_cpus=2)
-    nodes.remove_node(doomed, allow_graceful=False)
+    cluster.stdin.write("\n")
+    cluster.stdin.flush()
+    told(cluster, "killed")
     (runner.folder / "killed").touch()
     done = runner.finish(process, 180)
     assert done.code == 0, done.out + done.err
