@@ -22,6 +22,7 @@ export SPANBOOK_BRANCH ?= $(shell $(GIT) branch --show-current 2>/dev/null)
 VENV := .venv
 BIN := $(VENV)/bin
 PIPELINE ?= pipelines/mnist_digits
+JOBS ?= 2
 TESTS ?= libs/runfile/tests services/runner/tests/inside services/site-builder/tests/unit
 ENGINE := $(shell scripts/engine 2>/dev/null)
 PACKAGES := libs/runfile services/runner services/collector services/site-builder services/viewer
@@ -74,11 +75,11 @@ types: venv ## check types
 
 # -- prove -------------------------------------------------------------------------------------
 
-test: venv browser ## every test; containers too where a Docker engine answers
+test: venv browser ## every test, by JOBS=2 processes; containers too where a Docker engine answers
 ifeq ($(ENGINE),docker)
 	docker compose build --quiet
 endif
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses $(JOBS) --dist loadfile
 
 lint: venv ## formatting, style, types, spelling, workflows
 	$(BIN)/ruff format --check .
