@@ -30,6 +30,43 @@ with cluster(Settings(cpus=2), Path.cwd()) as where:
 """
 
 
+ORDER = """
+import sys
+from spanbook import cli, run
+
+def exporter(make=run.exporter):
+    import ray
+    print("Ray is up:", ray.is_initialized())
+    return make()
+
+run.exporter = exporter
+sys.exit(cli.main(["run", "pipeline.py"]))
+"""
+
+
+def test_grpc_is_not_open_while_ray_forks(runner):
+    """A child of a process with gRPC channels may abort before it is Ray's server: a start of 30 s more."""
+    runner.write("""
+        from spanbook import pipeline, task
+
+        @task
+        def one(): ...
+
+        @pipeline
+        def small(): one()
+    """)
+    done = subprocess.run(
+        [sys.executable, "-c", ORDER],
+        cwd=runner.folder,
+        env=runner.env(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Ray is up: True" in done.stdout
+
+
 def test_ray_starts_only_what_runs_tasks():
     """No autoscaler, log monitor, API server or dashboard agent; at the end nothing is left of it."""
     env = {k: v for k, v in os.environ.items() if not k.startswith("RAY_")}

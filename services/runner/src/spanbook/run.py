@@ -79,7 +79,6 @@ def execute(
     """
     run_id = run_id or new_run_id()
     start = time.time_ns()
-    sender = exporter()
     masker = Masker.of_environ()
     with contextlib.ExitStack() as stack:
         stop = stack.enter_context(_signals())
@@ -88,6 +87,9 @@ def execute(
         elsewhere = "" if where.local else where.host
         mlflow = stack.enter_context(reachable(tracking_uri(os.environ), elsewhere, run_id))
         _check_cpus(graph, where)
+        sender = (
+            exporter()
+        )  # not before: a process that forks with gRPC open, as Ray's start does, may abort
         spool = Spool(settings.outputs / "spool", run_id, sender, view.trouble)
         resource = describe_run(run_id, graph.name, found.folder)
         recorder = Recorder(run_id, graph.name, resource, spool, masker)
