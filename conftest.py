@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import subprocess
 from collections.abc import Iterator
 from functools import cache
@@ -50,7 +51,12 @@ def go_without_ryuk() -> None:
 
 
 def pytest_configure() -> None:
-    """CI repeats the same examples of hypothesis; a person's machine looks for new ones."""
+    """CI repeats the same examples of hypothesis; a person's machine looks for new ones.
+
+    What tests start hears Ctrl-C, also where a shell started pytest in the background.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     if engine_required():
         hypothesis.settings.load_profile("ci")
 
