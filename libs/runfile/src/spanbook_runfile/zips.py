@@ -13,7 +13,7 @@ _FAULTS = (
     zipfile.BadZipFile,
     zlib.error,
     EOFError,
-    NotImplementedError,  # a version or a flag that zipfile does not know
+    NotImplementedError,  # what zipfile itself raises at a version or a flag that it does not know
     RuntimeError,  # a password is wanted
     ValueError,
 )
@@ -45,7 +45,7 @@ def unzip(
                 )
             for member in members:
                 if member.compress_type not in _COMMON:
-                    raise NotImplementedError(f"compression {member.compress_type}")
+                    raise zipfile.BadZipFile(f"compression {member.compress_type}")
                 with opened.open(member) as stream:
                     content = stream.read(most + 1)
                 most -= len(content)
