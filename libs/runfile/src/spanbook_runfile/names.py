@@ -16,7 +16,6 @@ SERVICE_INSTANCE_ID: Final = "service.instance.id"
 PIPELINE_NAME: Final = "cicd.pipeline.name"
 PIPELINE_RUN_ID: Final = "cicd.pipeline.run.id"  # the run id, which is the trace id
 PIPELINE_RUN_URL: Final = "cicd.pipeline.run.url.full"  # the CI's own page of this run
-WORKER_ID: Final = "cicd.worker.id"
 WORKER_NAME: Final = "cicd.worker.name"
 REPOSITORY_URL: Final = "vcs.repository.url.full"  # without .git
 REPOSITORY_NAME: Final = "vcs.repository.name"

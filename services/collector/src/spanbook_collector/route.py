@@ -123,11 +123,6 @@ def _is_trace(trace: bytes) -> bool:
     return len(trace) == 16 and trace != NO_TRACE
 
 
-def request_class(signal: Signal) -> Any:
-    """The protobuf class of a signal's export request."""
-    return _SHAPES[signal].request
-
-
 def facts_of(signal: Signal, payload: bytes) -> Facts:
     """What a payload that was routed before adds to its run.
 

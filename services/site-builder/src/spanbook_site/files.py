@@ -18,7 +18,6 @@ from spanbook_site import formats, notebooks, previews
 from spanbook_site.output import Output
 from spanbook_site.previews import Preview
 from spanbook_site.templating import Templates
-from spanbook_site.urls import Urls
 
 IMAGES = {".png", ".jpg", ".jpeg", ".gif", ".webp", ".avif", ".bmp"}
 INERT = IMAGES | {
@@ -64,11 +63,6 @@ class SiteFile:
     model_page: str = ""
     preview: Preview | None = None
     problem: str = ""
-
-    @property
-    def is_figure(self) -> bool:
-        """Whether it is shown among the figures."""
-        return bool(self.image)
 
     @property
     def is_notebook(self) -> bool:
@@ -206,11 +200,6 @@ def _preview(suffix: str, data: bytes) -> Preview | None:
     if suffix in TEXT:
         return previews.text(data)
     return None
-
-
-def image_link(file: SiteFile, urls: Urls) -> str:
-    """The ``src`` of a figure on a page."""
-    return file.image if file.image.startswith("data:") else urls.to(file.image)
 
 
 def stem(path: str) -> str:

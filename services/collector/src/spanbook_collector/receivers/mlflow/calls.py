@@ -12,7 +12,6 @@ from spanbook_collector.receivers.mlflow.tracking import Tracking
 from spanbook_collector.receivers.mlflow.views import Ref
 
 Json: TypeAlias = dict[str, Any]
-MOST_DEEP = 100  # of nested JSON
 
 
 @dataclass(frozen=True, slots=True)
