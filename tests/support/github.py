@@ -80,6 +80,7 @@ class FakeGitHub:
     public: bool = False  # anybody may list, nobody download without a token
     moved: bool = False  # the repository was renamed: 301 to its address by number
     pages: str = ""  # where its site is published
+    circle: bool = False  # whether the Link header's next page is the one that bears it
     next_host: str = ""  # where the Link header leads astray
     on_page: Callable[[int], None] = lambda _: None  # called before a page is answered
     leaked: list[str] = field(default_factory=list)  # tokens seen by the download host
@@ -168,6 +169,8 @@ class _Handler(BaseHTTPRequestHandler):
             headers["Link"] = ", ".join(
                 f'<{there}?per_page={size}&page={n}>; rel="{rel}"' for rel, n in rels
             )
+        if self.state.circle:
+            headers["Link"] = f'<{self.state.api}{self.path}>; rel="next"'
         self._answer(200, content, headers)
 
     def _pages(self) -> None:

@@ -3,8 +3,12 @@
 Two servers, as GitHub has two: an Enterprise Server's API below ``/api/v3`` (REST API docs: actions/artifacts,
 pagination, rate limits, conditional requests), and a blob store whose signed links last a while and which
 refuses a request that bears another credential (Azure Storage docs: Get Blob, ranges, shared access signatures).
+
+With ``odd`` both keep to the same documents by other habits: lower-case names of headers, packed bodies in chunks,
+strong ETags, links in another form and without a last one, and redirects of every kind, to relative addresses too.
 """
 
+import gzip
 import hashlib
 import json
 import re
@@ -73,6 +77,14 @@ class Octo:
     breaks: deque[int] = field(default_factory=deque)
     page_cap: int = 1000  # pages beyond it are 422
     ranges: bool = True
+    odd: bool = False
+    past: int = 403  # the blob store's answer to a link that is over
+    lasts: deque[float] = field(
+        default_factory=deque
+    )  # seconds that links last, in turn; then a minute
+    busy: deque[tuple[int, dict[str, str]]] = field(default_factory=deque)  # blob store's, in turn
+    on_page: Callable[[int], None] = lambda _: None  # called before a page is answered
+    count: Callable[[int], int] = lambda there: there  # the total that is told
     anonymous: bool = False  # anybody may list a public repository; nobody may download from it
     seen: Counter[str] = field(default_factory=Counter)
     sent: int = 0  # bytes of blobs
@@ -119,9 +131,24 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response(code)
         for key, value in headers.items():
             self.send_header(key.replace("_", "-"), value)
+        if self.octo.odd and content:
+            if "gzip" in self.headers.get("Accept-Encoding", ""):
+                self.send_header("Content-Encoding", "gzip")
+                content = gzip.compress(content)
+            self.send_header("Transfer-Encoding", "chunked")
+            self.end_headers()
+            for part in (content[:10], content[10:]):
+                if part:
+                    self.wfile.write(f"{len(part):x};by=us\r\n".encode() + part + b"\r\n")
+            self.wfile.write(b"0\r\nx-trailer: 1\r\n\r\n")
+            return
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()
         self.wfile.write(content)
+
+    def send_header(self, keyword: str, value: str) -> None:
+        """Names of headers mean the same in any case."""
+        super().send_header(keyword.lower() if self.octo.odd else keyword, value)
 
     def reset(self) -> None:
         """Let the connection end with a RST, as a crash does."""
@@ -147,6 +174,12 @@ class _Api(_Handler):
             self.say(403, {"message": "Request forbidden by administrative rules."})
         elif "Authorization" in self.headers and not known:
             self.say(401, {"message": "Bad credentials"})
+        elif octo.odd and (kinds := _AWAY.get(url.path.split("/")[3])):
+            # by way of another address, and of another: 301 for good, 302 and 307 for a time, 308 like 301
+            code, there = kinds
+            moved = self.path.replace(f"/repos/{OWNER}/{NAME}/", f"/{there}/{HOME}/")
+            moved = moved.replace("/organizations/", f"/{there}/")
+            self.say(code, {"message": "Moved"}, Location=moved)
         elif path == top and (known or octo.anonymous):
             self.list(parse_qs(url.query))
         elif (found := re.fullmatch(rf"{top}/(\d+)/zip", path)) and not known:
@@ -160,6 +193,7 @@ class _Api(_Handler):
         """One page: 30 unless asked for more, never more than 100."""
         size = min(int(query.get("per_page", ["30"])[0]), 100)
         number = int(query.get("page", ["1"])[0])
+        self.octo.on_page(number)
         if number > self.octo.page_cap:
             self.say(
                 422,
@@ -168,8 +202,11 @@ class _Api(_Handler):
             return
         every = self.octo.stored
         page = [s.listed(self.octo.api) for s in every[(number - 1) * size : number * size]]
-        body = json.dumps({"total_count": len(every), "artifacts": page}).encode()
-        etag = f'W/"{hashlib.md5(body).hexdigest()}"'
+        told = {"total_count": self.octo.count(len(every)), "artifacts": page}
+        body = json.dumps(told).encode()
+        etag = f'"{hashlib.md5(body).hexdigest()}"'
+        if not self.octo.odd:
+            etag = f"W/{etag}"
         last = -(-len(every) // size)
         rels = {"prev": number - 1, "next": number + 1, "last": last, "first": 1}
         if number >= last:
@@ -180,6 +217,12 @@ class _Api(_Handler):
         link = ", ".join(
             f'<{here}?per_page={size}&page={n}>; rel="{rel}"' for rel, n in rels.items()
         )
+        if self.octo.odd:
+            link = (
+                f'<?page={number + 1}&per_page={size}>; title="a, b"; rel=next'
+                if "next" in rels
+                else ""
+            )
         headers = {"ETag": etag, **({"Link": link} if link else {})}
         if self.headers.get("If-None-Match") == etag:
             self.octo.seen["304"] += 1
@@ -195,9 +238,9 @@ class _Api(_Handler):
         elif found[0].status == 410:
             self.say(410, {"message": "Artifact has expired"})
         else:
-            until = time.time() + 60
+            until = time.time() + (self.octo.lasts.popleft() if self.octo.lasts else 60)
             link = f"{self.octo.blobs}/results/{number}?se={until}&sig=abc%2Fdef%3D"
-            self.say(302, b"", Location=link)
+            self.say(307 if self.octo.odd else 302, b"", Location=link)
 
 
 class _Blobs(_Handler):
@@ -210,8 +253,12 @@ class _Blobs(_Handler):
             self.say(401, b"<Error><Code>InvalidAuthenticationInfo</Code></Error>")
             return
         if query.get("sig") != ["abc/def="] or float(query["se"][0]) < time.time():
-            octo.seen["403"] += 1
-            self.say(403, b"<Error><Code>AuthenticationFailed</Code></Error>")
+            octo.seen["past"] += 1
+            self.say(octo.past, b"<Error><Code>AuthenticationFailed</Code></Error>")
+            return
+        if octo.busy:
+            code, headers = octo.busy.popleft()
+            self.say(code, b"<Error><Code>ServerBusy</Code></Error>", **headers)
             return
         content = next(s.content for s in octo.stored if s.id == int(url.path.split("/")[-1]))
         etag = f'"0x{hashlib.md5(content).hexdigest()[:15].upper()}"'
@@ -238,9 +285,20 @@ class _Blobs(_Handler):
         self.close_connection = end < len(content)
 
 
-def answers(code: int, **headers: str) -> Callable[[_Handler], None]:
+_AWAY = {  # the odd one's detours, by what the path begins with
+    "repos": (307, "organizations"),
+    "organizations": (302, "repositories"),
+}
+
+
+def answers(code: int, message: str = "no", **headers: str) -> Callable[[_Handler], None]:
     """A trouble: the API answers so."""
-    return lambda handler: handler.say(code, {"message": "no"}, **headers)
+    return lambda handler: handler.say(code, {"message": message}, **headers)
+
+
+def says(content: bytes, **headers: str) -> Callable[[_Handler], None]:
+    """A trouble: 200 with such a body."""
+    return lambda handler: handler.say(200, content, **headers)
 
 
 def primary_limit(seconds: float) -> Callable[[_Handler], None]:

@@ -48,6 +48,15 @@ def test_a_bomb_is_read_no_further_than_the_limit() -> None:
         _read(_zip(*((f"{n}", b"") for n in range(11))))
 
 
+def test_a_list_of_files_is_bounded_before_it_is_read() -> None:
+    """A hundred thousand entries are never made objects, though each takes but 47 bytes of the zip."""
+    entry = b"PK\x01\x02" + bytes(24) + struct.pack("<H", 1) + bytes(16) + b"a"
+    listed = entry * 100_000
+    end = struct.pack("<4s4H2LH", b"PK\x05\x06", 0, 0, 10, 10, len(listed), 0, 0)
+    with pytest.raises(TooLargeError, match=r"lists its files in 4,700,000 bytes"):
+        _read(listed + end)
+
+
 def _changed(content: bytes, at: int, value: bytes) -> bytes:
     """A zip with other bytes at places of its local and central headers."""
     held = bytearray(content)

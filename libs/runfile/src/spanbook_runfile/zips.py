@@ -3,8 +3,10 @@
 import zipfile
 import zlib
 from collections.abc import Iterator
+from contextlib import ExitStack
 from os import PathLike
-from typing import IO
+from pathlib import Path
+from typing import IO, Any
 
 from spanbook_runfile.errors import NotAZipError, TooLargeError
 
@@ -17,6 +19,27 @@ _FAULTS = (
     RuntimeError,  # a password is wanted
     ValueError,
 )
+_MOST_LISTED = (
+    4 << 20
+)  # bytes of a zip's list of files: each of its entries is made an object at once
+
+
+class _Guarded:
+    """A file of which no more is read at once than ``most``, as long as there is one."""
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._stream = stream
+        self.most: int | None = _MOST_LISTED
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def read(self, size: int = -1) -> bytes:
+        if self.most is not None and size > self.most:
+            raise TooLargeError(
+                f"The zip lists its files in {size:,} bytes; {self.most:,} are the most."
+            )
+        return self._stream.read(size)
 
 
 def unzip(
@@ -35,7 +58,12 @@ def unzip(
         TooLargeError: too many files, or too many bytes.
     """
     try:
-        with zipfile.ZipFile(archive) as opened:
+        with ExitStack() as stack:
+            if isinstance(archive, (str, PathLike)):
+                archive = stack.enter_context(Path(archive).open("rb"))
+            guarded: Any = _Guarded(archive)
+            opened = stack.enter_context(zipfile.ZipFile(guarded))
+            guarded.most = None
             members = [
                 m for m in opened.infolist() if not m.is_dir() and m.filename.endswith(suffix)
             ]

@@ -94,7 +94,9 @@ def _conflicts(artifact: "Artifact", run: Run, repository: str) -> list[str]:
         if whole and whole.lower() not in (repository.lower(), name.lower(), owner.lower()):
             found.append(_told("repository", whole, repository))
     branch = run.context(names.REF_NAME)
-    if branch and branch != artifact.branch:
+    if not artifact.branch:
+        found.append("GitHub does not say which branch it is of")
+    elif branch and branch != artifact.branch:
         found.append(_told("branch", branch, artifact.branch))
     url = run.context(names.PIPELINE_RUN_URL)
     if url:

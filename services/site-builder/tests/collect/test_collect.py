@@ -136,6 +136,25 @@ def test_passing_faults_are_waited_out(
     assert gather.slept[0] == 7  # type: ignore[attr-defined]
 
 
+def test_limits_that_are_sat_out_are_no_faults(
+    github: FakeGitHub, gather: Callable[..., Collected]
+) -> None:
+    """However often GitHub asks for patience, only the time bounds it."""
+    github.artifacts = [artifact(1)]
+    github.faults = [(429, {"Retry-After": "0"}), (403, {"Retry-After": "2"})] * 10
+    assert gather().new == 1
+
+
+def test_a_next_page_that_is_this_page_ends_the_list(
+    github: FakeGitHub, gather: Callable[..., Collected]
+) -> None:
+    """A Link header that leads in a circle costs no thousand requests."""
+    github.artifacts = [artifact(1)]
+    github.circle = True
+    assert gather().new == 1
+    assert len([path for path in github.requests if "page=" in path]) == 1
+
+
 def test_a_rate_limit_that_lasts_is_told(
     github: FakeGitHub, gather: Callable[..., Collected], tmp_path: Path
 ) -> None:

@@ -9,15 +9,20 @@ from pathlib import Path
 
 import pytest
 from spanbook_runfile.samples.builder import SampleRun
+from spanbook_site.collect import Collected, GitHub
+from spanbook_site.collect import collect as gathered
+from spanbook_site.origins import Ledger
 from support import octo
 from support.github import zipped
 from support.octo import Octo, Stored
 
+OURS = {"id": 5, "repository_id": octo.HOME, "head_repository_id": octo.HOME, "head_branch": "main"}
 
-@pytest.fixture
-def github() -> Iterator[Octo]:
-    """A GitHub without artifacts."""
-    with Octo() as running:
+
+@pytest.fixture(params=[False, True], ids=["usual", "odd"])
+def github(request: pytest.FixtureRequest) -> Iterator[Octo]:
+    """A GitHub without artifacts, of the habits that we know, and of others that its documents allow."""
+    with Octo(odd=request.param) as running:
         yield running
 
 
@@ -53,6 +58,12 @@ def collect(
     )
 
 
+def at_once(github: Octo, into: Path) -> Collected:
+    """Collect here, without waiting in earnest."""
+    client = GitHub(f"{octo.OWNER}/{octo.NAME}", octo.TOKEN, api=github.api, sleep=lambda _: None)
+    return gathered(client, into, prefix="spanbook-run-", most_artifacts=1000)
+
+
 def runs(into: Path) -> dict[str, bytes]:
     """The run files by run id."""
     return {p.stem: p.read_bytes() for p in into.glob("*.json") if len(p.stem) == 32}
@@ -73,6 +84,8 @@ def test_troubles_cost_waits_not_runs(github: Octo, tmp_path: Path) -> None:
             None,
             octo.answers(403, Retry_After="1"),
             octo.answers(429, Retry_After="1"),
+            octo.says(b'{"total_count": 268, "artifacts": [{"id"'),
+            octo.answers(503, Retry_After="1"),
         ]
     )
     done = collect(github, tmp_path)
@@ -108,14 +121,70 @@ def test_what_is_listed_strangely(github: Octo, tmp_path: Path) -> None:
         ),
         stored(7, sample("nameless"), id="absent"),
         stored(8, whole),  # the same run, of another attempt
+        stored(9, sample("nobody's"), workflow_run={"id": 9, "repository_id": None}),
+        stored(10, sample("no branch"), workflow_run=OURS | {"head_branch": None}),
     ]
     done = collect(github, tmp_path)
     assert done.returncode == 0, done.stderr
-    assert runs(tmp_path).keys() == {whole.id, sample("no run").id}
+    assert runs(tmp_path).keys() == {whole.id, sample("no run").id, sample("no branch").id}
     assert "3 artifacts expired" in done.stdout
-    assert "1 artifacts of forks left out" in done.stdout
-    assert f"labelled {sample('no run').id}" in done.stdout
+    assert "2 artifacts of forks left out" in done.stdout
+    trusted = {run_id for run_id, origin in Ledger.load(tmp_path).runs.items() if origin.trusted}
+    assert trusted == {whole.id}
+    for name in ("no run", "no branch"):
+        assert f"labelled {sample(name).id}" in done.stdout
     assert "not as documented" in done.stderr
+
+
+def test_a_list_that_moves_misses_nothing(github: Octo, tmp_path: Path) -> None:
+    """Where artifacts are deleted while the list is read, those that move to a page already read are found."""
+    every = {n: sample(f"run-{n}") for n in (150, 101, 100, 99, 2)}
+    github.stored = [
+        stored(n, every[n]) if n in every else Stored(n, "coverage", b"?")
+        for n in range(220, 0, -1)
+    ]
+
+    def delete(page: int) -> None:
+        if page == 2 and len(github.stored) == 220:
+            github.stored = [s for s in github.stored if s.id < 180 or s.id > 210]
+
+    github.on_page = delete
+    at_once(github, tmp_path)
+    assert runs(tmp_path).keys() == {run.id for run in every.values()}
+
+
+@pytest.mark.parametrize("lie", [0, 3, 10_000])
+def test_a_count_that_lies_is_not_believed(github: Octo, tmp_path: Path, lie: int) -> None:
+    """The pages say what there is."""
+    github.count = lambda _: lie
+    github.stored = [Stored(n, "coverage", b"?") for n in range(300, 100, -1)]
+    github.stored.append(stored(1, sample("last")))
+    at_once(github, tmp_path)
+    assert runs(tmp_path).keys() == {sample("last").id}
+
+
+@pytest.mark.parametrize("past", [400, 401, 403, 404])
+def test_links_that_are_over_are_asked_for_again(github: Octo, tmp_path: Path, past: int) -> None:
+    """A store that is busy is given its time, and a link past its minute is no fault of the artifact's."""
+    github.stored = [stored(1, sample("one"))]
+    github.past = past
+    github.lasts.extend([-1, -1])
+    github.busy.extend([(503, {"Retry_After": "1"}), (429, {"Retry_After": "1"}), (500, {})])
+    at_once(github, tmp_path)
+    assert runs(tmp_path).keys() == {sample("one").id}
+    assert github.seen["past"] == 2
+    assert github.wrong == []
+
+
+def test_only_what_is_proved_bad_is_given_up(github: Octo, tmp_path: Path) -> None:
+    """Without a digest a zip that cannot be read may have been broken on its way: it is fetched again."""
+    run = sample("one")
+    whole = stored(1, run, digest=None)
+    github.stored = [Stored(1, whole.name, whole.content[:300], {"digest": None})]
+    assert len(at_once(github, tmp_path).refused) == 1
+    github.stored = [whole]
+    at_once(github, tmp_path)
+    assert runs(tmp_path).keys() == {run.id}
 
 
 @pytest.mark.parametrize("ranges", [True, False])
@@ -141,11 +210,12 @@ def test_a_limit_that_lasts_leaves_the_rest(github: Octo, tmp_path: Path) -> Non
     """An hour's limit fails the command, unless part of it is enough; the next one has the rest."""
     first, second = sample("first"), sample("second")
     github.stored = [stored(1, first), stored(2, second)]
-    github.troubles.extend([None, octo.primary_limit(3600)])
+    listed = [None] * (3 if github.odd else 1)  # its detours
+    github.troubles.extend([*listed, octo.primary_limit(3600)])
     done = collect(github, tmp_path, "--max-wait", "5")
     assert done.returncode == 1
     assert "rate limit asks for" in done.stderr
-    github.troubles.extend([None, octo.primary_limit(3600)])
+    github.troubles.extend([*listed, octo.primary_limit(3600)])
     done = collect(github, tmp_path, "--max-wait", "5", "--partial")
     assert done.returncode == 0, done.stderr
     assert "left for the next time" in done.stdout

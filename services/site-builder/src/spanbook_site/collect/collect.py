@@ -185,7 +185,8 @@ class _Collection:
             raise
         except RefusedArtifactError as error:
             self.report.refused.append((artifact.name, str(error)))
-            self.ledger.refused[artifact.id] = str(error)
+            if artifact.digest:  # else what came may be what the way made of it
+                self.ledger.refused[artifact.id] = str(error)
         except SiteError as error:  # a passing fault: tried again next time
             self.report.refused.append((artifact.name, str(error)))
         self.ledger.save()

@@ -13,6 +13,7 @@ from spanbook_site.collect.errors import ExpiredError, GitHubError, RefusedArtif
 
 CHUNK = 1 << 16  # bytes: what is lost at most where a download breaks off
 RANGE = re.compile(r"bytes (\d+)-\d+/(?:\d+|\*)")
+PAST_ITS_MINUTE = (400, 401, 403)  # what stores answer to a signature that is over
 NOTHING_LEFT = requests.codes.requested_range_not_satisfiable
 
 
@@ -45,7 +46,7 @@ class Download:
         """Stream a URL to the file, once, without credentials.
 
         Raises:
-            http.BrokenOffError, requests.RequestException: it may be tried again.
+            http.BrokenOffError, http.LimitedError, requests.RequestException: it may be tried again.
             GoneError: 404.
             ExpiredError: 410.
             RefusedArtifactError: more than ``most`` bytes came.
@@ -114,6 +115,7 @@ class Download:
 
 
 def _check(answer: requests.Response) -> None:
+    http.check_asked_wait(answer)
     code = answer.status_code
     if http.passing(code) or code in (requests.codes.too_many_requests, NOTHING_LEFT):
         raise http.BrokenOffError(f"it answered {code}")
@@ -121,8 +123,8 @@ def _check(answer: requests.Response) -> None:
         raise GoneError
     if code == requests.codes.gone:
         raise ExpiredError
-    if code == requests.codes.forbidden:  # a link past its minute
-        raise http.BrokenOffError("it answered 403")
+    if code in PAST_ITS_MINUTE:
+        raise http.BrokenOffError(f"it answered {code}")
     if code not in (requests.codes.ok, requests.codes.partial_content):
         raise GitHubError(f"The download answered {code}.")
 

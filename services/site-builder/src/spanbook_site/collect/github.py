@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urljoin
+from urllib.parse import urljoin, urlsplit
 
 import requests
 
@@ -28,7 +28,8 @@ from spanbook_site.collect.listing import Listing, Page
 PAGE = 100  # the API's most
 MOST_PAGES = 1000
 MOST_MOVES = 5
-MOVED = (301, 307, 308)  # a repository that was renamed; 302 leads to a download
+MOVED = (301, 302, 307, 308)  # a repository that was renamed
+READINGS = 2  # of a list that moves meanwhile
 TRIES_OF_A_DIGEST = 2
 HEADERS = {
     **http.AGENT,
@@ -62,17 +63,19 @@ class Artifact:
             KeyError, TypeError, ValueError, AttributeError: the item is not as documented.
         """
         run = item.get("workflow_run") or {}
+        own = run.get("repository_id")
         return cls(
             id=int(item["id"]),
             name=str(item["name"]),
             size=int(item.get("size_in_bytes") or 0),
-            digest=str(item.get("digest") or ""),
+            digest=str(item.get("digest") or "").lower(),
             expired=bool(item.get("expired")),
             created_at=str(item.get("created_at") or ""),
             workflow_run=int(run["id"]) if run.get("id") else None,
             branch=str(run.get("head_branch") or ""),
             sha=str(run.get("head_sha") or ""),
-            fork=run.get("head_repository_id") != run.get("repository_id"),
+            # where GitHub does not say whose it is, nothing says that it is ours
+            fork=bool(run) and not (own and run.get("head_repository_id") == own),
         )
 
 
@@ -112,26 +115,35 @@ class GitHub:
             GitHubError: the API refused, or did not answer as documented.
         """
         seen: set[int] = set()  # a new artifact moves the others on to the next page meanwhile
+        wrong: set[str] = set()
         listed = 0
-        for page in self._pages():
-            for item in page.items:
-                try:
-                    artifact = Artifact.parse(item)
-                except (ValueError, KeyError, TypeError, AttributeError) as error:
-                    logger.warning("An artifact is listed not as documented: %r", error)
-                    continue
-                if artifact.id not in seen and artifact.name.startswith(prefix):
-                    seen.add(artifact.id)
-                    yield artifact
-                    listed += 1
-                    if listed == most:
-                        return
+        for _ in range(READINGS):
+            most_told, fell = 0, False
+            for page in self._pages():
+                fell = fell or page.total < most_told
+                most_told = max(most_told, page.total)
+                for item in page.items:
+                    try:
+                        artifact = Artifact.parse(item)
+                    except (ValueError, KeyError, TypeError, AttributeError) as error:
+                        _warn_once(f"An artifact is listed not as documented: {error!r}", wrong)
+                        continue
+                    if artifact.id not in seen and artifact.name.startswith(prefix):
+                        seen.add(artifact.id)
+                        yield artifact
+                        listed += 1
+                        if listed == most:
+                            return
+            if not fell:  # where one went meanwhile, others moved to a page already read
+                break
 
     def _pages(self) -> Iterator[Page]:
-        """The list's pages: by the Link header, else by number as long as the count says."""
+        """The list's pages: by the Link header, else by number until one has no more."""
         first = f"{self._base}/actions/artifacts?per_page={PAGE}"
         url, items = f"{first}&page=1", 0
+        asked = set()
         for number in range(2, MOST_PAGES + 2):
+            asked.add(url)
             try:
                 page = self._page(url)
             except BeyondError:
@@ -141,27 +153,29 @@ class GitHub:
             yield page
             items += len(page.items)
             following = urljoin(url, page.following) if page.following else ""
-            if not following and (
-                page.linked or not page.items or items >= (page.total or PAGE * (number - 1))
-            ):
+            if not following and (page.linked or not page.items or page.is_last(items, PAGE)):
                 return
             # the token goes to the API's own host only, whatever the header says
             own = http.same_host(following, self.api)
             url = following if own else f"{first}&page={number}"
+            if url in asked:
+                break
         logger.warning("Of GitHub's list of artifacts only the first %s were read.", f"{items:,}")
 
     def _page(self, url: str) -> Page:
         known = self._listing.get(url)
-        answer = self._get(url, {"If-None-Match": known.etag} if known else {})
-        if answer.status_code == requests.codes.not_modified and known:
-            return known
-        self._check(answer)
-        try:
-            page = Page.parse(answer.json(), answer.links, answer.headers)
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise GitHubError(
-                f"GitHub's list of artifacts is not as documented: {error!r}."
-            ) from error
+
+        def once() -> Page:
+            answer = self._get(url, {"If-None-Match": known.etag} if known else {})
+            if answer.status_code == requests.codes.not_modified and known:
+                return known
+            self._check(answer)
+            try:
+                return Page.parse(answer.json(), answer.links, answer.headers)
+            except (ValueError, KeyError, TypeError, AttributeError) as error:  # such as half of it
+                raise http.BrokenOffError(f"it is not as documented: {error!r}") from error
+
+        page = self._patience.tried("GitHub's list of artifacts", once)
         self._listing.remember(url, page)
         return page
 
@@ -205,7 +219,7 @@ class GitHub:
                 return download.take(answer).sha256
             if not answer.is_redirect:
                 raise GitHubError(f"GitHub answered {answer.status_code}, not with a redirect.")
-            link = urljoin(answer.url, answer.headers["Location"])
+            link = _target(answer)
         try:
             return download.fetch(link).sha256
         except GoneError as error:
@@ -231,13 +245,19 @@ class GitHub:
     def _get(
         self, url: str, headers: Mapping[str, str], *, stream: bool = False
     ) -> requests.Response:
-        """One API call; the token goes to the API's own host only, also where a repository moved."""
+        """One API call; the token goes to the API's own host only, also where a repository moved.
+
+        ``stream`` is for downloads: a redirect that leads to no other call is the answer.
+        """
         for _ in range(MOST_MOVES):
             answer = self._within_limits(url, headers, stream=stream)
             if answer.status_code not in MOVED:
                 return answer
-            moved = urljoin(url, answer.headers.get("Location", ""))
-            if not http.same_host(moved, self.api):
+            moved = _target(answer)
+            ours = http.same_host(moved, self.api)
+            if stream and not (ours and _call(moved) == _call(url)):
+                return answer
+            if not ours:
                 raise GitHubError(f"GitHub's API redirects to another host: {moved}.")
             url = moved
         raise GitHubError(f"GitHub's API redirects more than {MOST_MOVES} times.")
@@ -254,10 +274,7 @@ class GitHub:
                 allow_redirects=False,
                 stream=stream,
             )
-            limit = http.rate_limit(answer)
-            if limit is not None:
-                self._patience.sit_out(limit)
-                raise http.SatOutError("its rate limit was sat out")
+            http.check_rate_limit(answer)
             if http.passing(answer.status_code):
                 raise http.BrokenOffError(f"GitHub answered {answer.status_code}")
             return answer
@@ -276,3 +293,29 @@ class GitHub:
             raise BeyondError(f"GitHub answered 422: {answer.text[:200]}")
         if code >= requests.codes.bad_request:
             raise GitHubError(f"GitHub answered {code}: {answer.text[:200]}")
+
+
+def _target(answer: requests.Response) -> str:
+    """Where a redirect leads.
+
+    Raises:
+        GitHubError: nowhere.
+    """
+    location = answer.headers.get("Location", "")
+    try:
+        return urljoin(answer.url, location)
+    except ValueError as error:
+        raise GitHubError(
+            f"GitHub redirects to {location[:200]!r}, which is no address."
+        ) from error
+
+
+def _call(url: str) -> list[str]:
+    """The call that an address means, whatever the repository is called there."""
+    return urlsplit(url).path.split("/")[-4:]
+
+
+def _warn_once(told: str, before: set[str]) -> None:
+    if told not in before:
+        before.add(told)
+        logger.warning("%s", told)

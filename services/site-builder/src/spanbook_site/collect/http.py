@@ -24,6 +24,7 @@ FAULTS = (  # of the connection: the next may fare better
     requests.exceptions.ContentDecodingError,
 )
 WITHOUT_A_TIME = 60.0  # seconds: what GitHub asks for where it names none
+LIMIT_WORDS = ("rate limit", "abuse detection")
 AGENT = {"User-Agent": "spanbook-site"}
 Made = TypeVar("Made")
 
@@ -34,8 +35,12 @@ class BrokenOffError(Exception):
     """It may be tried again from its start."""
 
 
-class SatOutError(BrokenOffError):
-    """A rate limit is over: it may be tried again at once."""
+class LimitedError(Exception):
+    """The server asks for so many seconds of patience."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(f"it asks for {seconds:,.0f} s of waiting")
+        self.seconds = seconds
 
 
 class Bearer(AuthBase):
@@ -95,37 +100,55 @@ class Patience:
 
         Raises:
             GitHubError: it did not pass.
+            RateLimitedError: it would, but later than we were told to wait.
         """
-        for attempt in range(1, TRIES + 1):
+        faults = 0
+        while True:
             self.wait()
             try:
                 return once()
+            except LimitedError as limit:  # no fault: only what is waited in all bounds it
+                self.sit_out(limit.seconds)
             except (*FAULTS, BrokenOffError) as error:
-                if attempt == TRIES:
+                faults += 1
+                if faults == TRIES:
                     raise GitHubError(f"{what} failed {TRIES} times: {error}") from error
-                if not isinstance(error, SatOutError):
-                    self.back_off(attempt, f"{what}: {error}")
-            except requests.RequestException as error:  # such as an address that is none
+                self.back_off(faults, f"{what}: {error}")
+            except (requests.RequestException, ValueError) as error:  # an address that is none
                 raise GitHubError(f"{what} failed: {error}") from error
-        raise AssertionError  # the last try returned or raised
 
 
-def rate_limit(answer: requests.Response) -> float | None:
-    """Seconds to wait where the answer is a primary or secondary rate limit, else None.
+def check_asked_wait(answer: requests.Response) -> None:
+    """Heed a ``Retry-After``, which any server may send where it is too busy (RFC 9110, 10.2.3).
+
+    Raises:
+        LimitedError: it asks for a wait.
+    """
+    after = answer.headers.get("Retry-After", "").strip()
+    if answer.status_code in (403, 429, 503) and after:
+        raise LimitedError(_seconds(after))
+
+
+def check_rate_limit(answer: requests.Response) -> None:
+    """Heed GitHub's primary and secondary rate limits.
 
     Source: GitHub's docs, "Rate limits for the REST API": ``Retry-After`` first, then
     ``X-RateLimit-Reset`` where nothing remains, else at least a minute.
+
+    Raises:
+        LimitedError: the answer is one.
     """
+    check_asked_wait(answer)
     if answer.status_code not in (403, 429):
-        return None
-    if after := answer.headers.get("Retry-After", "").strip():
-        return _seconds(after)
+        return
     if answer.headers.get("X-RateLimit-Remaining", "").strip() == "0":
         reset = answer.headers.get("X-RateLimit-Reset", "").strip()
-        return max(1.0, float(reset) - time.time() + 1) if reset.isdigit() else WITHOUT_A_TIME
-    if answer.status_code == 429 or "rate limit" in answer.text[:10_000].lower():
-        return WITHOUT_A_TIME
-    return None
+        raise LimitedError(
+            max(1.0, float(reset) - time.time() + 1) if reset.isdigit() else WITHOUT_A_TIME
+        )
+    told = answer.text[:10_000].lower()
+    if answer.status_code == 429 or any(words in told for words in LIMIT_WORDS):
+        raise LimitedError(WITHOUT_A_TIME)
 
 
 def passing(code: int) -> bool:
@@ -135,7 +158,7 @@ def passing(code: int) -> bool:
 
 def _seconds(after: str) -> float:
     if after.isdigit():
-        return float(after)
+        return max(1.0, float(after))  # "0" is no leave to ask without end
     try:
         return max(1.0, parsedate_to_datetime(after).timestamp() - time.time())
     except (ValueError, TypeError):
@@ -148,9 +171,9 @@ def same_host(one: str, other: str) -> bool:
 
 
 def _origin(url: str) -> tuple[str, str | None, int | None]:
-    parts = urlsplit(url)
     try:
+        parts = urlsplit(url)
         port = parts.port
-    except ValueError:
-        port = -1
+    except ValueError:  # no address
+        return url, None, -1
     return parts.scheme, parts.hostname, port or {"https": 443, "http": 80}.get(parts.scheme)

@@ -42,6 +42,10 @@ class Page:
             etag=headers.get("ETag", ""),
         )
 
+    def is_last(self, items: int, full: int) -> bool:
+        """Whether no more are to come after so many ``items``, by what a list without links says."""
+        return len(self.items) < full and 0 < self.total <= items
+
 
 @dataclass
 class Listing:
