@@ -52,7 +52,7 @@ up: ## start collector, site-builder and viewer in the background (Docker)
 
 run: ## run the pipeline once (PIPELINE=...), into a running stack or on its own
 ifeq ($(ENGINE),docker)
-	docker compose run --rm runner run $(PIPELINE)
+	docker compose run --build --rm runner run $(PIPELINE)
 else
 	@$(MAKE) --silent venv
 	$(BIN)/spanbook run $(PIPELINE) --local
@@ -150,5 +150,5 @@ lock: ## resolve all requirements anew (needs uv)
 	requirements/lock $(if $(UPGRADE),--upgrade)
 
 clean: ## remove the venv, caches and outputs
-	rm -rf $(VENV) pipeline-outputs .pytest_cache .mypy_cache .ruff_cache .hypothesis node_modules
+	rm -rf $(VENV) pipeline-outputs dist .pytest_cache .mypy_cache .ruff_cache .hypothesis services/site-builder/node_modules
 	find . -name __pycache__ -prune -exec rm -rf {} +

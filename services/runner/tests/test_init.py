@@ -1,6 +1,7 @@
 """``spanbook init``: a new project, as far as it can be told without running it."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -125,6 +126,50 @@ def test_a_fresh_clone_of_an_empty_repository_is_empty(tmp_path: Path) -> None:
     (folder / ".git").mkdir(parents=True)
     assert main(["init", str(folder)]) == 0
     assert (folder / "Makefile").exists()
+
+
+def test_what_to_do_next_starts_where_one_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Made in the folder where one is, nothing says to go there; elsewhere it does."""
+    (tmp_path / "tides").mkdir()
+    monkeypatch.chdir(tmp_path / "tides")
+    assert main(["init", "."]) == 0
+    assert "cd " not in capsys.readouterr().out
+    assert main(["init", "../winds"]) == 0
+    assert "cd ../winds\n" in capsys.readouterr().out
+
+
+def test_a_summary_before_the_first_run_says_so(made: Path) -> None:
+    """No run is no failure of make's."""
+    done = subprocess.run(
+        ["make", "summary"], cwd=made, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "make run makes one" in done.stdout
+
+
+@pytest.mark.parametrize("folder", [None, Path(__file__).parents[3]], ids=["project", "spanbook"])
+def test_an_example_copied_whole_leaves_outputs_mine(
+    folder: Path | None, made: Path, tmp_path: Path
+) -> None:
+    """`cp .env.example .env` does not hand what make's containers write to another user."""
+    source = folder or made
+    for name in ("Makefile", ".env.example"):
+        content = (source / name).read_text()
+        (tmp_path / name.replace(".env.example", ".env")).write_text(content)
+    (tmp_path / "ask.mk").write_text(
+        "include Makefile\nask:\n\t@echo $$SPANBOOK_UID:$$SPANBOOK_GID\n"
+    )
+    done = subprocess.run(
+        ["make", "-f", "ask.mk", "ask"],
+        cwd=tmp_path,
+        env={k: v for k, v in os.environ.items() if not k.startswith("SPANBOOK_")},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.strip() == f"{os.getuid()}:{os.getgid()}"
 
 
 def test_nothing_is_overwritten(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

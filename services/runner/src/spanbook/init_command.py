@@ -49,9 +49,10 @@ def init(options: argparse.Namespace) -> int:
             target.write_text(text, encoding="utf-8")
     except OSError as error:
         raise UsageError(f"{folder} cannot be written to: {error.strerror}.") from error
+    there = "" if folder.resolve() == Path.cwd() else f"    cd {folder}\n"
     sys.stdout.write(
         f"{folder} holds a pipeline that works as it is. Next:\n"
-        f"    cd {folder}\n"
+        f"{there}"
         "    make serve    # runs it, and shows its tracker\n"
         "    make help     # what else there is\n"
         "README.md says how to publish the tracker on GitHub.\n"
