@@ -20,6 +20,7 @@ export SPANBOOK_COMMIT_TITLE ?= $(shell $(GIT) log -1 --format=%s 2>/dev/null)
 export SPANBOOK_BRANCH ?= $(shell $(GIT) branch --show-current 2>/dev/null)
 
 VENV := .venv
+MLFLOW_VENV := .venv-mlflow
 BIN := $(VENV)/bin
 PIPELINE ?= pipelines/mnist_digits
 JOBS ?= 2
@@ -28,7 +29,7 @@ ENGINE := $(shell scripts/engine 2>/dev/null)
 PACKAGES := libs/runfile services/runner services/collector services/site-builder services/viewer
 PYTHONS := $(PACKAGES) tests bench pipelines
 
-.PHONY: help demo up run down watch watch-test watch-types types check-version dist push-image push-manifest test lint format ci bench screenshots lock clean venv browser \
+.PHONY: help demo up run down watch watch-test watch-types types check-version dist push-image push-manifest test test-mlflow lint format ci bench screenshots lock clean venv browser \
         build-docker-images test-and-run-pipeline publish-site keep-history summary
 
 help: ## this list
@@ -80,6 +81,13 @@ ifeq ($(ENGINE),docker)
 	docker compose build --quiet
 endif
 	$(BIN)/pytest --numprocesses $(JOBS) --dist loadfile
+
+# what is compared with a real server and a whole client; the rest of these files run in `make test` too
+MLFLOW_TESTS := services/site-builder/tests/mlflow services/collector/tests/mlflow services/runner/tests/test_import_mlflow.py
+test-mlflow: export SPANBOOK_MLFLOW_PYTHON = $(abspath $(MLFLOW_VENV)/bin/python)
+test-mlflow: export SPANBOOK_MLFLOW_CLIENT = $(abspath $(MLFLOW_VENV)/bin/python)
+test-mlflow: venv browser $(MLFLOW_VENV)/.made ## the MLflow part beside a real MLflow server, which gets a venv of its own
+	$(BIN)/pytest --numprocesses $(JOBS) --dist loadfile $(MLFLOW_TESTS)
 
 lint: venv ## formatting, style, types, spelling, workflows
 	$(BIN)/ruff format --check .
@@ -143,6 +151,11 @@ $(VENV)/.made: requirements/dev.txt $(addsuffix /pyproject.toml,$(PACKAGES)) ser
 	scripts/make-venv $(VENV) $(PACKAGES)
 	@touch $@
 
+$(MLFLOW_VENV)/.made: requirements/mlflow.txt $(VENV)/.made
+	$(BIN)/python -m venv $(MLFLOW_VENV)
+	$(MLFLOW_VENV)/bin/python -m pip --quiet --disable-pip-version-check install --require-hashes --requirement $<
+	@touch $@
+
 browser: venv ## find a Chromium, or fetch one
 	@$(BIN)/python scripts/ensure_chromium.py
 
@@ -150,5 +163,5 @@ lock: ## resolve all requirements anew (needs uv)
 	requirements/lock $(if $(UPGRADE),--upgrade)
 
 clean: ## remove the venv, caches and outputs
-	rm -rf $(VENV) pipeline-outputs dist .pytest_cache .mypy_cache .ruff_cache .hypothesis services/site-builder/node_modules
+	rm -rf $(VENV) $(MLFLOW_VENV) pipeline-outputs dist .pytest_cache .mypy_cache .ruff_cache .hypothesis services/site-builder/node_modules
 	find . -name __pycache__ -prune -exec rm -rf {} +

@@ -56,7 +56,7 @@ def test_packages_declare_no_other_service(module: str) -> None:
 
 def test_python_locks_are_hashed_and_name_no_host() -> None:
     """Every pinned package has hashes, and no download host or index is written down."""
-    locks = tracked("**/requirements.txt", "requirements/dev.txt")
+    locks = tracked("**/requirements.txt", "requirements/dev.txt", "requirements/mlflow.txt")
     assert locks
     for lock in locks:
         text = lock.read_text()
@@ -66,6 +66,14 @@ def test_python_locks_are_hashed_and_name_no_host() -> None:
         assert pins
         for pin in pins:
             assert "--hash=sha256:" in pin, f"{lock.relative_to(ROOT)}: {pin.splitlines()[0]}"
+
+
+def test_the_compared_mlflow_is_the_pinned_one() -> None:
+    """`make test-mlflow` compares with a server of the version whose UI the site carries."""
+    wheel = (ROOT / "services/site-builder/src/spanbook_site/mlflow/wheel.py").read_text()
+    (version,) = re.findall(r'^VERSION: Final = "(.+)"', wheel, flags=re.MULTILINE)
+    locked = (ROOT / "requirements/mlflow.txt").read_text()
+    assert re.findall(r"^mlflow==(\S+)", locked, flags=re.MULTILINE) == [version]
 
 
 def test_npm_locks_name_no_host() -> None:
