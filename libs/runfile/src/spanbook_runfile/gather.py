@@ -15,6 +15,8 @@ from spanbook_runfile.model import (
     LoggedModel,
     LogLine,
     Metric,
+    ModelPoint,
+    ModelUse,
 )
 from spanbook_runfile.names import ArtifactKind, Event
 from spanbook_runfile.values import (
@@ -30,7 +32,6 @@ from spanbook_runfile.values import (
 )
 
 Attributes = dict[str, Json]
-ModelPoint = tuple[str, float, int, int, str, str]
 _DATASET_TEXTS = ("name", "digest", "source_type", "source", "schema", "profile")
 
 
@@ -164,6 +165,7 @@ class Gathered:
                 "exceptions": tuple(self._exceptions),
                 "datasets": tuple(self._datasets.values()),
                 "models": tuple(self._logged_models()),
+                "model_uses": tuple(self._model_uses()),
                 "traces": {key: dict(told) for key, told in self._traces.items()},
                 "dropped_output_bytes": self._dropped,
             }
@@ -181,6 +183,8 @@ class Gathered:
 
     def _logged_models(self) -> Iterator[LoggedModel]:
         for model, told in self._models.items():
+            if "name" not in told:
+                continue  # another run's
             yield LoggedModel(
                 id=model,
                 name=text_of(told.get("name")),
@@ -195,6 +199,19 @@ class Gathered:
                 metrics=tuple(self._model_points.get(model, ())),
                 deleted=told.get("deleted") is True,
             )
+
+    def _model_uses(self) -> Iterator[ModelUse]:
+        for model in dict.fromkeys([*self._models, *self._model_points]):
+            told = self._models.get(model, {})
+            output = told.get("output")
+            use = ModelUse(
+                id=model,
+                input=told.get("input") is True,
+                step=None if output is None else int_of(output),
+                metrics=() if "name" in told else tuple(self._model_points.get(model, ())),
+            )
+            if use != ModelUse(model):
+                yield use
 
     def _artifacts(self) -> Iterator[Artifact]:
         last: dict[str, Artifact] = {}

@@ -127,11 +127,15 @@ class Dataset:
     tags: Mapping[str, str] = field(default_factory=dict)
 
 
+# key, value, step, time in ns, dataset's name, its digest
+ModelPoint: TypeAlias = tuple[str, float, int, int, str, str]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoggedModel:
     """A trained model that was logged with its files, which lie below ``folder``.
 
-    ``metrics`` are (key, value, step, time in ns, dataset's name, its digest).
+    ``metrics`` are the points that its own run logged.
     """
 
     id: str
@@ -144,8 +148,21 @@ class LoggedModel:
     step: int = 0
     params: Mapping[str, str] = field(default_factory=dict)
     tags: Mapping[str, str] = field(default_factory=dict)
-    metrics: tuple[tuple[str, float, int, int, str, str], ...] = ()
+    metrics: tuple[ModelPoint, ...] = ()
     deleted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ModelUse:
+    """What else a run has to do with a logged model: it took it in, gave another run's out, or measured that.
+
+    ``step`` is that of the output, None where it is none.
+    """
+
+    id: str
+    input: bool = False
+    step: int | None = None
+    metrics: tuple[ModelPoint, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -161,6 +178,7 @@ class Recorded:
     exceptions: tuple[ExceptionInfo, ...] = ()
     datasets: tuple[Dataset, ...] = ()
     models: tuple[LoggedModel, ...] = ()
+    model_uses: tuple[ModelUse, ...] = ()
     traces: Mapping[str, Mapping[str, Json]] = field(default_factory=dict)
     dropped_output_bytes: int = 0
 

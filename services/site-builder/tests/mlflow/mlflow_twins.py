@@ -20,7 +20,8 @@ from pathlib import Path
 
 import pytest
 from spanbook_site import mlflow
-from spanbook_site.mlflow.records import MAX_FLOAT, Point, Record, order
+from spanbook_site.mlflow.forms import MAX_FLOAT
+from spanbook_site.mlflow.records import Point, Record, order
 from spanbook_site.mlflow.wheel import VERSION
 from spanbook_site.output import Output
 

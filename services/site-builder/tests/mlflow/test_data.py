@@ -10,16 +10,19 @@ import orjson
 import pytest
 from mlflow_twins import generated
 from spanbook_runfile import Metric, Run, parse_run
-from spanbook_runfile.model import Child, Dataset, LoggedModel
+from spanbook_runfile.model import Child, Dataset, LoggedModel, ModelUse
 from spanbook_runfile.names import ChildStatus
 from spanbook_runfile.samples import SEALED, sealed
 from spanbook_site import mlflow
 from spanbook_site.build import Builder
 from spanbook_site.memo import Memo
 from spanbook_site.mlflow import history, page, tables, wheel
-from spanbook_site.mlflow.records import MAX_FLOAT, Record, records_of
+from spanbook_site.mlflow.forms import MAX_FLOAT
+from spanbook_site.mlflow.records import Record, records_of
 from spanbook_site.output import Output
 from spanbook_site.urls import Urls
+
+MODEL = "m-" + "1" * 56
 
 
 def records(name: str) -> list[Record]:
@@ -267,12 +270,13 @@ def test_runs_within_a_task_run_are_nested(tmp_path: Path) -> None:
         status=ChildStatus.FAILED,
         start=5_000_000,
         end=9_000_000,
+        model_uses=(ModelUse(MODEL, True, 3, (("f1", 0.9, 0, 8_000_000, "test", "d1"),)),),
     )
     child = Child(
         id="b" * 16, parent=task.final.id, name="fold/1", status=ChildStatus.FINISHED, start=1_000_000, end=2_000_000,
         parameters={"depth": "3"}, metrics={"loss": Metric("loss", (0.5,), (0,), (1_000_000,))},
         datasets=(Dataset(name="digits", digest="abc", tags={"mlflow.data.context": "training"}),),
-        models=(LoggedModel(id="m-" + "1" * 56, name="svm", folder="svm", step=2),), experiment="Sweep", user="ada",
+        models=(LoggedModel(id=MODEL, name="svm", folder="svm", step=2),), experiment="Sweep", user="ada",
     )  # fmt: skip
     final = replace(task.final, children=(child, inner))
     changed = replace(
@@ -294,4 +298,10 @@ def test_runs_within_a_task_run_are_nested(tmp_path: Path) -> None:
     assert outer.histories["loss"] == [(0, 1, 0.5)]
     assert outer.inputs["dataset_inputs"][0]["dataset"]["name"] == "digits"
     assert outer.models[0]["model"]["info"]["source_run_id"] == outer.id
+    assert nested.inputs == {
+        "model_inputs": [{"model_id": MODEL}],
+        "model_outputs": [{"model_id": MODEL, "step": 3}],
+    }
+    (point,) = outer.models[0]["model"]["data"]["metrics"]
+    assert (point["key"], point["value"], point["run_id"]) == ("f1", 0.9, nested.id)
     assert mlflow.write_run(Output(tmp_path), changed, held)

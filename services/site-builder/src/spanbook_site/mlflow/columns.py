@@ -7,7 +7,7 @@ has names its rows in ``at``. Metric times are milliseconds after the row's star
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from spanbook_site.mlflow.records import Row
+from spanbook_site.mlflow.modelled import Row
 
 Column = dict[str, Any]
 

@@ -6,7 +6,8 @@ from typing import Any
 
 import orjson
 
-from spanbook_site.mlflow.records import Point, Record, digest, value_json
+from spanbook_site.mlflow.forms import value_json
+from spanbook_site.mlflow.records import Point, Record, digest
 
 SAMPLE = 320  # points that the UI asks for
 PART_BYTES = 1 << 20  # the samples of a run are packed into files of about this size

@@ -24,14 +24,14 @@ from spanbook_runfile.mlflow import (
 from spanbook_runfile.model import Child, Json, Recorded
 from spanbook_runfile.names import Result, TaskType
 
+from spanbook_site.mlflow.forms import finite, ms, value_json
+from spanbook_site.mlflow.modelled import Measured, Row, inputs, measured, models
 from spanbook_site.mlflow.urls import ALL, run_page, task_run_page
 
 MAX_KEYS = 2_000  # names of one kind in one run; what is beyond is on our own pages
-MAX_FLOAT = 1.7976931348623157e308  # what MLflow keeps for an infinity
 SYSTEM = "system/"  # metrics that MLflow's page shows apart
 
 Point: TypeAlias = tuple[int, int, float]  # step, milliseconds since the epoch, value
-Row: TypeAlias = dict[str, Any]
 
 _STATUS = {
     Result.SUCCESS: "FINISHED",
@@ -98,7 +98,7 @@ def records_of(run: Run, files: Mapping[str, Mapping[str, str]]) -> Iterator[Rec
     """
     if run.foreign:
         return
-    start = _ms(run.start) or 0
+    start = ms(run.start) or 0
     yield Record(
         id=run.id,
         experiment=ALL,
@@ -107,23 +107,26 @@ def records_of(run: Run, files: Mapping[str, Mapping[str, str]]) -> Iterator[Rec
         status=_run_status(run),
         user=_cut(run.context(names.ACTOR), 256),
         start=start,
-        end=_ms(run.end),
+        end=ms(run.end),
         params=_params(run.parameters),
         tags=_tags(run, run.tags, _source(run, None), run_page(run.id), name=""),
         histories=_histories(run, start),
         artifacts=_artifacts(run, files.get("", {})),
     )
+    points = measured(run)
     for task in run.tasks:
         if task.final is not None:
             held = files.get(task.id, {})
-            own = _task_record(run, task, task.final, held)
+            own = _task_record(run, task, task.final, held, points)
             yield own
             for child in task.final.children:
-                yield _child_record(run, task, own, child, held)
+                yield _child_record(run, task, own, child, held, points)
 
 
-def _task_record(run: Run, task: Task, final: Attempt, files: Mapping[str, str]) -> Record:
-    start = _ms(final.running or final.start or task.start or run.start) or 0
+def _task_record(
+    run: Run, task: Task, final: Attempt, files: Mapping[str, str], points: Measured
+) -> Record:
+    start = ms(final.running or final.start or task.start or run.start) or 0
     page = task_run_page(run.id, task.id)
     name = _cut(f"{task.title} {run.id[:7]}", MAX_KEY)
     own = {
@@ -142,19 +145,19 @@ def _task_record(run: Run, task: Task, final: Attempt, files: Mapping[str, str])
         status=_status(final.result if final.result is not None else task.result, run),
         user=_cut(run.context(names.ACTOR), 256),
         start=start,
-        end=_ms(final.end),
+        end=ms(final.end),
         params=_params(final.parameters),
         tags=own,
         histories={**_usage(final.usage), **_histories(final, start)},
         artifacts=_artifacts(final, files),
         page=page,
-        inputs=_inputs(final),
-        models=tuple(_models(final, own_id, experiment)),
+        inputs=inputs(final),
+        models=tuple(models(final, own_id, experiment, points)),
     )
 
 
 def _child_record(
-    run: Run, task: Task, owner: Record, child: Child, files: Mapping[str, str]
+    run: Run, task: Task, owner: Record, child: Child, files: Mapping[str, str], points: Measured
 ) -> Record:
     """A run within an attempt, such as a nested MLflow run."""
     page = task_run_page(run.id, task.id)
@@ -163,7 +166,7 @@ def _child_record(
     experiment, named = owner.experiment, owner.experiment_name
     if child.experiment:
         experiment, named = experiment_id(child.experiment, child.experiment), child.experiment
-    start = _ms(child.start) or owner.start
+    start = ms(child.start) or owner.start
     below = f"{child.folder}/"
     own = {path.removeprefix(below): at for path, at in files.items() if path.startswith(below)}
     own_id = run_id(run.id, child.id)
@@ -176,66 +179,16 @@ def _child_record(
         status=status,
         user=_cut(child.user or run.context(names.ACTOR), 256),
         start=start,
-        end=_ms(child.end),
+        end=ms(child.end),
         params=_params(child.parameters),
         tags=tags,
         histories=_histories(child, start),
         artifacts=_artifacts(child, own),
         lifecycle="deleted" if child.deleted else "active",
         page=page,
-        inputs=_inputs(child),
-        models=tuple(_models(child, own_id, experiment)),
+        inputs=inputs(child),
+        models=tuple(models(child, own_id, experiment, points)),
     )
-
-
-def _inputs(logged: Recorded) -> Row:
-    """The datasets that were used, in MLflow's form."""
-    keys = ("name", "digest", "source_type", "source", "schema", "profile")
-    found = [
-        {
-            "tags": [{"key": key, "value": value} for key, value in dataset.tags.items()],
-            "dataset": {key: value for key in keys if (value := getattr(dataset, key))},
-        }
-        for dataset in logged.datasets
-    ]
-    return {"dataset_inputs": found} if found else {}
-
-
-def _models(logged: Recorded, run: str, experiment: str) -> Iterator[Row]:
-    """The logged models, in MLflow's form."""
-    for model in logged.models:
-        if model.deleted:
-            continue
-        info = {
-            "model_id": model.id,
-            "experiment_id": experiment,
-            "name": model.name,
-            "creation_timestamp_ms": model.created,
-            "last_updated_timestamp_ms": model.updated,
-            "artifact_uri": f"mlflow-artifacts:/{experiment}/models/{model.id}/artifacts",
-            "status": model.status or "LOGGED_MODEL_READY",
-            "model_type": model.type,
-            "source_run_id": run,
-            "tags": [{"key": k, "value": v} for k, v in model.tags.items()],
-        }
-        metrics = [
-            {
-                "key": key,
-                "value": value_json(_finite(value)),
-                "timestamp": _ms(time),
-                "step": step,
-                "model_id": model.id,
-                "run_id": run,
-                **({"dataset_name": dataset, "dataset_digest": digest} if dataset else {}),
-            }
-            for key, value, step, time, dataset, digest in model.metrics
-        ]
-        params = [{"key": k, "value": v} for k, v in model.params.items()]
-        yield {
-            "folder": model.folder,
-            "step": model.step,
-            "model": {"info": info, "data": {"params": params, "metrics": metrics}},
-        }
 
 
 def _run_status(run: Run) -> str:
@@ -316,7 +269,7 @@ def _points(metric: Metric, start: int) -> list[Point]:
     for number, (value, step, time) in enumerate(
         zip(metric.values, metric.steps, metric.times, strict=False)
     ):
-        point = (number if stepless else _int64(step or 0), _ms(time) or start, _finite(value))
+        point = (number if stepless else _int64(step or 0), ms(time) or start, finite(value))
         found[(point[0], point[1], repr(point[2]))] = point
     return sorted(found.values(), key=order)
 
@@ -324,12 +277,12 @@ def _points(metric: Metric, start: int) -> list[Point]:
 def _usage(samples: tuple[UsageSample, ...]) -> dict[str, list[Point]]:
     """CPU and memory under the names of MLflow's own system metrics."""
     cpu = [
-        (i, _ms(s.time) or 0, _finite(100 * s.cpu))
+        (i, ms(s.time) or 0, finite(100 * s.cpu))
         for i, s in enumerate(samples)
         if s.cpu is not None
     ]
     memory = [
-        (i, _ms(s.time) or 0, s.memory / 1e6) for i, s in enumerate(samples) if s.memory is not None
+        (i, ms(s.time) or 0, s.memory / 1e6) for i, s in enumerate(samples) if s.memory is not None
     ]
     found = {
         f"{SYSTEM}cpu_utilization_percentage": cpu,
@@ -367,23 +320,8 @@ def _latest(point: Point) -> tuple[int, int, float]:
     return (step, time, 0.0 if math.isnan(value) else value)
 
 
-def value_json(value: float) -> float | str:
-    """A value as JSON can hold it."""
-    return "NaN" if math.isnan(value) else value
-
-
-def _finite(value: float) -> float:
-    if math.isinf(value):
-        return math.copysign(MAX_FLOAT, value)
-    return float(value)
-
-
 def _int64(step: int) -> int:
     return max(-(2**53), min(step, 2**53))  # what a page can count to
-
-
-def _ms(ns: int | None) -> int | None:
-    return None if ns is None else ns // 1_000_000
 
 
 def _cut(text: str, limit: int) -> str:

@@ -16,7 +16,8 @@ import orjson
 from spanbook_site import formats
 from spanbook_site.memo import key_of
 from spanbook_site.mlflow import columns
-from spanbook_site.mlflow.records import SYSTEM, Row
+from spanbook_site.mlflow.modelled import Row
+from spanbook_site.mlflow.records import SYSTEM
 from spanbook_site.mlflow.urls import ALL, DATA, VIEW, data_of_run
 from spanbook_site.mlflow.views import shared_view
 from spanbook_site.output import Output

@@ -106,6 +106,13 @@ async def get_by_run(call: Call) -> web.StreamResponse:
     return await _download(call, Spot(ref(call), "", path))
 
 
+async def get_of_model(call: Call) -> web.StreamResponse:
+    """``GET logged-models/MODEL/artifacts/files?artifact_file_path=…``."""
+    told, found = await models.find(call, call.path["model"])
+    path = fields.artifact_path(fields.text(call.body, "artifact_file_path"))
+    return await _download(call, Spot(told.ref, found.folder, path))
+
+
 async def _download(call: Call, spot: Spot) -> web.StreamResponse:
     told = await call.tracking.told(spot.ref)
     found = next((a for a in told.logged.artifacts if a.path == spot.full and a.complete), None)

@@ -5,10 +5,11 @@ import re
 import secrets
 import time
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 from spanbook_runfile import names
-from spanbook_runfile.model import LoggedModel
+from spanbook_runfile.model import LoggedModel, ModelPoint
 from spanbook_runfile.names import ChildStatus
 
 from spanbook_collector.receivers.mlflow import alone, experiments, fields, runs, search, views
@@ -114,7 +115,19 @@ def _record(place: Place, model: str, told: Mapping[str, object]) -> LogRecord:
 
 
 async def _json(call: Call, model: str) -> Json:
-    return {"model": views.model_json(*await find(call, model))}
+    told, found = await find(call, model)
+    return {"model": views.model_json(told, found, await _measured(call, told, model))}
+
+
+async def _measured(call: Call, told: Told, model: str) -> list[tuple[Ref, ModelPoint]]:
+    """What runs measured of a model: its own, those of its pipeline run, and those that named it."""
+    runs = dict.fromkeys([told.ref.run, *call.tracking.mentions.of(model)])
+    return [
+        (each.ref, point)
+        for run in runs
+        for each in await call.tracking.all_told(run)
+        for point in each.about(model)
+    ]
 
 
 async def _change(call: Call, told: Mapping[str, object]) -> Json:
@@ -181,20 +194,34 @@ async def log_params(call: Call) -> Json:
 async def search_models(call: Call) -> Json:
     """``POST logged-models/search``."""
     body = call.body
-    found = [
-        (told, model)
-        for told in await experiments.runs_of(call, fields.texts(body, "experiment_ids"))
-        for model in told.logged.models
-        if not model.deleted
+    found = []
+    points: dict[str, list[tuple[Ref, ModelPoint]]] = {}
+    datasets = [
+        (fields.text(item, "dataset_name"), fields.text(item, "dataset_digest", ""))
+        for item in fields.items(body, "datasets")
     ]
+    for told in await experiments.runs_of(call, fields.texts(body, "experiment_ids")):
+        for model in told.logged.models:
+            if model.deleted:
+                continue
+            all_of = points[model.id] = await _measured(call, told, model.id)
+            metrics = tuple(p for _, p in all_of if not datasets or _is_of(p, datasets))
+            if metrics or not datasets:
+                found.append((told, replace(model, metrics=metrics)))
     asked = search.models(fields.text(body, "filter", ""), fields.items(body, "order_by"))
     found = asked(found)
     most = fields.whole(body, "max_results", 100) or 100
     begin = search.offset(fields.text(body, "page_token", ""))
-    answer: Json = {"models": [views.model_json(*each) for each in found[begin : begin + most]]}
+    page = found[begin : begin + most]
+    answer: Json = {"models": [views.model_json(*each, points[each[1].id]) for each in page]}
     if begin + most < len(found):
         answer["next_page_token"] = search.token(begin + most)
     return answer
+
+
+def _is_of(point: ModelPoint, datasets: list[tuple[str, str]]) -> bool:
+    *_, name, digest = point
+    return any(name == wanted and of in ("", digest) for wanted, of in datasets)
 
 
 async def log_outputs(call: Call) -> Json:
@@ -208,8 +235,7 @@ async def log_outputs(call: Call) -> Json:
 
     def make(_: Book, place: Place) -> Iterator[LogRecord]:
         for model, step in given:
-            if model in own:
-                yield _record(place, model, {"step": step})
+            yield _record(place, model, {"step" if model in own else "output": step})
 
     await call.tracking.write(ref, make)
     return {}

@@ -196,8 +196,16 @@ async def log_param(call: Call) -> Json:
 async def log_metric(call: Call) -> Json:
     """``runs/log-metric``."""
     owned, given = _owned(call), [fields.point(call.body)]
+    await _mention(call, owned, given)
     await call.tracking.write(owned, lambda _, at: at.metrics(_timed(given)))
     return {}
+
+
+async def _mention(call: Call, owned: Ref, points: list[Point]) -> None:
+    """Points about models of other runs are found from there, too."""
+    for model in {point.model for point in points if point.model}:
+        if owned.run not in model:
+            await call.tracking.mentions.keep(model, owned.run)
 
 
 async def set_tag(call: Call) -> Json:
@@ -247,6 +255,7 @@ async def log_batch(call: Call) -> Json:
         yield from place.metrics(_timed(points))
         yield from tags(book, place, labels)
 
+    await _mention(call, owned, points)
     await call.tracking.write(owned, make)
     return {}
 
@@ -303,13 +312,17 @@ def tags(book: Book, place: Place, given: Iterable[tuple[str, str]]) -> Iterator
 
 
 async def log_inputs(call: Call) -> Json:
-    """``runs/log-inputs``: the datasets that a run used."""
+    """``runs/log-inputs``: the datasets and the models that a run used."""
     given = [_dataset(item, n) for n, item in enumerate(fields.items(call.body, "datasets"))]
     fields.at_most(given, "datasets", 1000)
+    models = [fields.text(item, "model_id") for item in fields.items(call.body, "models")]
+    fields.at_most(models, "models", 1000)
 
     def make(_: Book, place: Place) -> Iterator[LogRecord]:
         for dataset in given:
             yield place.record(names.Event.DATASET, dataset)
+        for model in models:
+            yield place.record(names.Event.MODEL, {"input": True}, {names.KEY: model})
 
     await call.tracking.write(_owned(call), make)
     return {}

@@ -44,6 +44,21 @@ class Known:
         }
 
 
+def append(path: Path, line: str) -> None:
+    """Add a line to a file; on return it is on disk.
+
+    Raises:
+        OSError: the disk refused.
+    """
+    handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+    try:
+        os.write(handle, f"{line}\n".encode())
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+    sync_folder(path.parent)
+
+
 class Shelf:
     """The experiments that scripts named, kept in a file, so that they outlive their collector."""
 
@@ -91,15 +106,6 @@ class Shelf:
             OSError: the disk refused.
         """
         async with self._lock:
-            await asyncio.to_thread(self._append, json.dumps(known.__dict__))
+            await asyncio.to_thread(append, self._path, json.dumps(known.__dict__))
             self._known[known.id] = known
         return known
-
-    def _append(self, line: str) -> None:
-        handle = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
-        try:
-            os.write(handle, f"{line}\n".encode())
-            os.fsync(handle)
-        finally:
-            os.close(handle)
-        sync_folder(self._path.parent)

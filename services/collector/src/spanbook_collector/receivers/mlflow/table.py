@@ -115,6 +115,7 @@ _CALLS: tuple[tuple[str, str, Handler], ...] = (
     ("DELETE", "logged-models/{model}/tags/{key:.+}", models.delete_tag),
     ("POST", "logged-models/{model}/params", models.log_params),
     ("GET", "logged-models/{model}/artifacts/directories", artifacts.list_model),
+    ("GET", "logged-models/{model}/artifacts/files", artifacts.get_of_model),
     ("GET", "server-info", server_info),
     ("GET", "traces", traces.search_v2),
     ("POST", "traces/search", traces.search_v3),

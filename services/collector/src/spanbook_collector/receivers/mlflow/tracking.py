@@ -17,6 +17,7 @@ from spanbook_collector.ingest import Ingest
 from spanbook_collector.receivers.mlflow import records, views
 from spanbook_collector.receivers.mlflow.book import Book
 from spanbook_collector.receivers.mlflow.errors import MlflowError, missing, sealed
+from spanbook_collector.receivers.mlflow.mentions import Mentions
 from spanbook_collector.receivers.mlflow.records import Place
 from spanbook_collector.receivers.mlflow.shelf import Shelf
 from spanbook_collector.receivers.mlflow.views import Ref, Told
@@ -35,6 +36,7 @@ class Tracking:
         self.ingest = ingest
         self.budget = budget
         self.shelf = Shelf(settings.journals)
+        self.mentions = Mentions(settings.journals)
         self.traces: dict[str, str] = {}  # MLflow trace id → run, of those told lately
         self._books: dict[str, Book] = {}
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()

@@ -3,14 +3,23 @@
 import hashlib
 import math
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import orjson
 from spanbook_runfile import Run
 from spanbook_runfile.mlflow import ALONE, experiment_id, run_id
-from spanbook_runfile.model import Attempt, Child, Dataset, Json, LoggedModel, Metric, Recorded
+from spanbook_runfile.model import (
+    Attempt,
+    Child,
+    Dataset,
+    Json,
+    LoggedModel,
+    Metric,
+    ModelPoint,
+    Recorded,
+)
 from spanbook_runfile.names import (
     ACTOR,
     CHILD_END,
@@ -88,6 +97,14 @@ class Told:
         if self.parent:
             own["mlflow.parentRunId"] = self.parent.id
         return {**own, **self.logged.tags}
+
+    def about(self, model: str) -> Iterator[ModelPoint]:
+        """What it measured of a logged model, its own or another run's."""
+        own = ((found.id, found.metrics) for found in self.logged.models)
+        others = ((use.id, use.metrics) for use in self.logged.model_uses)
+        for of, points in (*own, *others):
+            if of == model:
+                yield from points
 
     @property
     def params(self) -> dict[str, str]:
@@ -272,15 +289,21 @@ def run_json(told: Told) -> dict[str, Any]:
             "params": [{"key": key, "value": value} for key, value in told.params.items()],
             "tags": [{"key": key, "value": value} for key, value in told.tags.items()],
         },
-        "inputs": {"dataset_inputs": [_input(dataset) for dataset in told.logged.datasets]},
-        "outputs": {
-            "model_outputs": [
-                {"model_id": model.id, "step": model.step}
-                for model in told.logged.models
-                if not model.deleted
-            ]
+        "inputs": {
+            "dataset_inputs": [_input(dataset) for dataset in told.logged.datasets],
+            "model_inputs": [{"model_id": use.id} for use in told.logged.model_uses if use.input],
         },
+        "outputs": {"model_outputs": [{"model_id": i, "step": s} for i, s in _outputs(told)]},
     }
+
+
+def _outputs(told: Told) -> Iterator[tuple[str, int]]:
+    for model in told.logged.models:
+        if not model.deleted:
+            yield model.id, model.step
+    for use in told.logged.model_uses:
+        if use.step is not None:
+            yield use.id, use.step
 
 
 def _input(dataset: Dataset) -> dict[str, Any]:
@@ -297,8 +320,10 @@ def _input(dataset: Dataset) -> dict[str, Any]:
     }
 
 
-def model_json(told: Told, model: LoggedModel) -> dict[str, Any]:
-    """A logged model."""
+def model_json(
+    told: Told, model: LoggedModel, points: Iterable[tuple[Ref, ModelPoint]]
+) -> dict[str, Any]:
+    """A logged model, its run, and what runs measured of it."""
     return {
         "info": {
             "model_id": model.id,
@@ -323,9 +348,9 @@ def model_json(told: Told, model: LoggedModel) -> dict[str, Any]:
                     "dataset_name": dataset,
                     "dataset_digest": digest,
                     "model_id": model.id,
-                    "run_id": told.ref.id,
+                    "run_id": of.id,
                 }
-                for key, value, step, time, dataset, digest in model.metrics
+                for of, (key, value, step, time, dataset, digest) in points
             ],
         },
     }

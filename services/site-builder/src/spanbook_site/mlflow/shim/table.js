@@ -81,8 +81,10 @@
       info.artifact_uri = this.artifactUri(row);
       info.lifecycle_stage = this.lifecycle(row);
       info.run_id = this.id(row);
-      const outputs = this.beside("models", row)?.map(({ model, step }) => ({ model_id: model.info.model_id, step }));
-      return { info, data: this.runData(row), inputs: this.beside("inputs", row) ?? {}, outputs: outputs ? { model_outputs: outputs } : {} };
+      const own = this.beside("models", row)?.map(({ model, step }) => ({ model_id: model.info.model_id, step })) ?? [];
+      const { model_outputs: others = [], ...inputs } = this.beside("inputs", row) ?? {};
+      const given = [...own, ...others];
+      return { info, data: this.runData(row), inputs, outputs: given.length ? { model_outputs: given } : {} };
     }
 
     runData(row) {
