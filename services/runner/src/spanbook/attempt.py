@@ -54,7 +54,7 @@ class Control(Protocol):
         """Keep ``batch`` at the driver; it is recorded only if this attempt dies."""
 
     def on_stop(self, callback: Callable[[], None]) -> None:
-        """Call ``callback`` when the attempt is about to be killed (half a second is left)."""
+        """Call ``callback`` when the attempt is about to be killed (a second is left, or less)."""
 
 
 def run_python(spec: AttemptSpec, emitter: "Emitter", control: Control) -> Any:  # noqa: ARG001
@@ -79,7 +79,7 @@ def _signature(function: Callable[..., Any]) -> inspect.Signature:
 def record_parameters(spec: AttemptSpec, emitter: "Emitter") -> None:
     """Record the attempt's arguments; of upstream values only those that are scalars."""
     for key, value in _parameters(spec):
-        emitter.event(Event.PARAMETER, value, {names.KEY: key})
+        emitter.event(Event.PARAMETER, value, {names.KEY: key}, at_once=False)
 
 
 def _parameters(spec: AttemptSpec) -> Iterator[tuple[str, object]]:

@@ -28,7 +28,7 @@ from spanbook.relay import Message, Records, Relay, Started, Stash, Stopped
 from spanbook.settings import Limits
 from spanbook.worker import Outcome, Request, Setting
 
-STOP_SECONDS = 0.5  # between the notice to an attempt and its end
+STOP_SECONDS = 1.3  # at most, between the notice to an attempt and its end: 2 are promised
 DEATH_SECONDS = 5.0  # for Ray to notice that a killed worker is gone
 LOCALHOST = "127.0.0.1"
 WINDOW = 64  # attempts at Ray's at a time, beside four for each CPU
@@ -294,6 +294,8 @@ class Dispatcher:
                 )
             self._end(attempt, outcome)
             return
+        if attempt.started is not None and not attempt.killed:  # a child may hold the line open
+            self._killer.kill(attempt.started.node, None, attempt.span_id)
         self.relay.wait_closed(attempt.span_id)
         if attempt.doom:
             self._end(
@@ -304,11 +306,8 @@ class Dispatcher:
             self._running.pop(attempt.span_id)
             self.submit(attempt.node, attempt.number, attempt.arguments, attempt.inputs)
         else:
-            started = attempt.started
-            if started is not None:
-                self._killer.kill(started.node, None, attempt.span_id)  # what the dead worker left
             kind, message = cause(error)
-            lost = lost_ref(error) if started is None else ""
+            lost = lost_ref(error) if attempt.started is None else ""
             self._end(attempt, self._made_up(attempt, Result.ERROR, kind, message), lost)
 
     # -- the end of an attempt --------------------------------------------------------------

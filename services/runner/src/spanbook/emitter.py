@@ -6,7 +6,7 @@ import os
 import threading
 import time
 from array import array
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final
@@ -25,6 +25,10 @@ BATCH_BYTES: Final = 2 << 20  # half of gRPC's default limit, so that a batch is
 RECORD_BYTES: Final = 1 << 20  # of one record's body and attributes
 SERIES_POINTS: Final = 8192  # a batch record of so many points stays well under 1 MiB
 TIMED_POINTS: Final = 1000  # denser batches leave the points' own times out
+UNSENT_BYTES: Final = 64 << 20  # kept of what could not be sent, for :meth:`Emitter.close`
+RECORDS_AT_ONCE: Final = (2000, 500)  # so many in a burst, then so many a second
+POINTS_AT_ONCE: Final = (100, 5)  # few: points that travel together are one record
+_NEVER: Final = 1 << 63
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +48,40 @@ class Batch:
         return bool(self.n_records or self.n_points)
 
 
+def joined(batches: Iterable[Batch]) -> Batch:
+    """Several batches as one."""
+    found = list(batches)
+    return Batch(
+        b"".join(b.log_records for b in found),
+        sum(b.n_records for b in found),
+        b"".join(b.metrics for b in found),
+        sum(b.n_points for b in found),
+    )
+
+
+class _Quota:
+    """How much may be sent at once: a burst, then so much a second; the rest is batched."""
+
+    __slots__ = ("_burst", "_step", "free_at")
+
+    def __init__(self, burst: int, per_second: int) -> None:
+        self._step = 1_000_000_000 // per_second
+        self._burst = (burst - 1) * self._step
+        self.free_at = -self._burst  # the time, monotonic in ns, from which something is left
+
+    def taken(self) -> bool:
+        """Take one, where one is left."""
+        now = time.monotonic_ns()
+        if now < self.free_at:
+            return False
+        self.free_at = max(now, self.free_at + self._burst) + self._step - self._burst
+        return True
+
+    def end(self) -> None:
+        """Nothing is left any more."""
+        self.free_at = _NEVER
+
+
 class _Series:
     """The points of one metric key that wait for the next flush."""
 
@@ -58,9 +96,11 @@ class _Series:
 class Emitter:
     """Takes what an attempt records, from any thread, and passes it on in the order it came.
 
-    Records wait at most :data:`FLUSH_SECONDS`; an attempt shorter than that calls ``send`` never
-    and hands everything over in :meth:`close`. ``send`` may block: that is what holds back a task
-    that records faster than the driver takes, so memory stays bounded.
+    With ``at_once`` the thread that records also sends, before it goes on: what is recorded survives
+    whatever ends the process next. A flood is batched. Without it, and in a flood, records wait at
+    most :data:`FLUSH_SECONDS`; what still waits at the end is handed over in :meth:`close`. ``send``
+    may block: that is what holds back a task that records faster than the driver takes, so memory
+    stays bounded.
 
     Args:
         run_id: 32 hex digits.
@@ -68,6 +108,7 @@ class Emitter:
         send: takes a batch, on any thread, one at a time.
         masker: whose secrets to leave out; by default those of this process's environment.
         origin: tells record ids apart where two processes emit for one attempt.
+        at_once: send each record by itself, as long as they are not too many.
     """
 
     def __init__(
@@ -78,6 +119,7 @@ class Emitter:
         *,
         masker: Masker | None = None,
         origin: str = "",
+        at_once: bool = False,
     ) -> None:
         self.run_id = run_id
         self.span_id = span_id
@@ -85,8 +127,15 @@ class Emitter:
         self._send = send
         self._id_prefix = f"{span_id}.{origin}"
         self._sequence = itertools.count()
-        self._lock = threading.Lock()  # guards what waits
+        # Both may be taken again by their own thread: in a signal handler that prints, say.
+        self._lock = threading.RLock()  # guards what waits
         self._send_lock = threading.RLock()  # keeps batches in order
+        self._sending = self._again = False
+        self._unsent: list[Batch] = []  # the line to the driver is broken
+        self._quota, self._point_quota = _Quota(*RECORDS_AT_ONCE), _Quota(*POINTS_AT_ONCE)
+        if not at_once:
+            self._quota.end()
+            self._point_quota.end()
         self._records: list[LogRecord] = []
         self._series: dict[str, _Series] = {}
         self._waiting_points = 0
@@ -105,8 +154,11 @@ class Emitter:
         at: int | None = None,
         severity: int = SeverityNumber.SEVERITY_NUMBER_INFO,
         severity_text: str = "",
+        at_once: bool = True,
     ) -> None:
         """Record one event of the attempt; ``at`` is its time in ns, by default now.
+
+        ``at_once`` is False where something that is sent anyway follows.
 
         Raises:
             ValueTooLargeError: the body and attributes are over :data:`RECORD_BYTES`.
@@ -120,7 +172,7 @@ class Emitter:
                 f"{(attrs or {}).get(names.KEY, event)!r} has {size:,} bytes; a recorded value may "
                 f"have {RECORD_BYTES:,}. Log it as a file instead: log.json('name.json', value)."
             )
-        self._add(record, size)
+        self._add(record, size, at_once=at_once)
 
     def line(
         self,
@@ -155,6 +207,8 @@ class Emitter:
             full = self._waiting_points >= SERIES_POINTS
         if full:
             self.flush()
+        elif time.monotonic_ns() >= self._point_quota.free_at and self._point_quota.taken():
+            self._flush_now(points=True)
 
     def artifact(
         self,
@@ -200,7 +254,7 @@ class Emitter:
         """Pass on a batch that another process of this attempt encoded (a notebook's kernel)."""
         with self._send_lock:
             self.flush()
-            self._send(batch)
+            self._pass_on(batch)
 
     def masked(self, text: str) -> str:
         """Text without secrets, for those who cut it before they record it."""
@@ -210,16 +264,16 @@ class Emitter:
     def flush(self) -> None:
         """Send all that waits."""
         with self._send_lock:
-            batch = self._take()
-            if batch:
-                self._send(batch)
+            self._flush(points=True)
 
     def close(self) -> Batch:
         """End the attempt's recording; the batch is what was not yet sent."""
         with self._send_lock:
             self._closed = True
+            self._quota.end()
+            self._point_quota.end()
             ticker.remove(self._tick)
-            return self._take()
+            return joined([*self._unsent, self._take()]) if self._unsent else self._take()
 
     def _encode(
         self,
@@ -243,7 +297,7 @@ class Emitter:
             severity_text=severity_text,
         )
 
-    def _add(self, record: LogRecord, size: int) -> None:
+    def _add(self, record: LogRecord, size: int, *, at_once: bool = True) -> None:
         if self._waiting_bytes + size > BATCH_BYTES:
             self.flush()
         with self._lock:
@@ -251,6 +305,44 @@ class Emitter:
             self._waiting_bytes += size
             if self._due is None:
                 self._wait()
+        if at_once and self._quota.taken():
+            self._flush_now(points=False)
+
+    def _flush_now(self, *, points: bool) -> None:
+        """Send what waits, unless another thread holds the sending up: then it stays in the batch.
+
+        That thread may wait for a lock that this one holds, as when a destructor prints.
+        """
+        if self._send_lock.acquire(timeout=1.0):
+            try:
+                self._flush(points=points)
+            finally:
+                self._send_lock.release()
+
+    def _flush(self, *, points: bool) -> None:
+        """Send what waits; the send lock is held."""
+        if self._sending:  # a signal handler, or a destructor, that records within a send
+            self._again = True
+            return
+        self._sending = True
+        try:
+            while batch := self._take(points=points):
+                self._again = False
+                self._pass_on(batch)
+                if not self._again:
+                    break
+        finally:
+            self._sending = False
+
+    def _pass_on(self, batch: Batch) -> None:
+        try:
+            self._send(batch)
+        except OSError:  # the line is broken; the outcome goes another way
+            self._unsent.append(batch)
+            self._quota.end()
+            self._point_quota.end()
+            if sum(len(b.log_records) for b in self._unsent) > UNSENT_BYTES:
+                raise
 
     def _wait(self) -> None:
         """Note that something waits; the lock is held."""
@@ -264,14 +356,19 @@ class Emitter:
         if due is not None and time.monotonic() >= due:
             self.flush()
 
-    def _take(self) -> Batch:
-        """All that waits, encoded and masked; the send lock is held."""
+    def _take(self, *, points: bool = True) -> Batch:
+        """All that waits, with or without the points, encoded and masked; the send lock is held."""
+        series: dict[str, _Series] = {}
+        samples: list[tuple[int, float | None, int | None]] = []
         with self._lock:
             records, self._records = self._records, []
-            series, self._series = self._series, {}
-            samples, self._samples = self._samples, []
-            self._waiting_points = self._waiting_bytes = 0
-            self._due = None
+            self._waiting_bytes = 0
+            if points:
+                series, self._series = self._series, {}
+                samples, self._samples = self._samples, []
+                self._waiting_points = 0
+            if not (self._series or self._samples):
+                self._due = None
         if not (records or series or samples):
             return Batch()
         self.masker.refresh()

@@ -106,7 +106,9 @@ def run(connection: Connection) -> None:
     setup: Setup = connection.recv()
     masker = Masker(setup.secrets)
     link = Link(connection, masker)
-    emitter = Emitter(setup.run_id, setup.span_id, link.send_batch, masker=masker, origin="k")
+    emitter = Emitter(
+        setup.run_id, setup.span_id, link.send_batch, masker=masker, origin="k", at_once=True
+    )
     global _upstream  # noqa: PLW0603 (of this process, which runs one notebook)
     _upstream = setup.upstream
     log_module.install(Recording(emitter, setup.limits, link.send_result))

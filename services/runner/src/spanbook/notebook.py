@@ -22,7 +22,7 @@ from spanbook_runfile.names import ArtifactKind
 from spanbook import usage
 from spanbook.attempt import AttemptSpec, Control, NotebookSource
 from spanbook.document import fitting, pickled, read_notebook, split_arguments, unpickled
-from spanbook.emitter import Batch, Emitter
+from spanbook.emitter import Batch, Emitter, joined
 from spanbook.errors import KernelError, TaskError
 from spanbook.kernel import Setup
 from spanbook.kernels import Kernel, folder_of
@@ -286,16 +286,6 @@ class _Session:
             kind=ArtifactKind.NOTEBOOK,
             meta={"source": self.source.path} if self.source.path else None,
         )
-
-
-def joined(batches: list[Batch]) -> Batch:
-    """Several batches as one."""
-    return Batch(
-        b"".join(b.log_records for b in batches),
-        sum(b.n_records for b in batches),
-        b"".join(b.metrics for b in batches),
-        sum(b.n_points for b in batches),
-    )
 
 
 def _cell_error(error: PapermillExecutionError) -> NotebookError:

@@ -5,8 +5,14 @@ something to say before their result is due; the connection lives as long as the
 """
 
 import contextlib
+import os
 import secrets
+import select
+import socket
+import struct
 import threading
+import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing import AuthenticationError
@@ -17,9 +23,12 @@ from multiprocessing.connection import (
     answer_challenge,
     deliver_challenge,
 )
-from typing import Any
+from multiprocessing.reduction import ForkingPickler
+from typing import Any, Final
 
 from spanbook.emitter import Batch
+
+PATIENCE_SECONDS: Final = 5.0  # without a sign of a worker, when something of it is awaited
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +102,7 @@ class Relay:
         self.address = Address(host, self._listener.address[1], self._key)
         self._lock = threading.Condition()
         self._counts: dict[str, int] = {}
+        self._last = 0.0  # when the last message came, of whatever attempt
         self._lines: dict[str, Connection] = {}
         self._closed: set[int] = set()
         self._open: set[Connection] = set()
@@ -111,17 +121,27 @@ class Relay:
             return False
         return True
 
-    def wait(self, span_id: str, messages: int, timeout: float = 10.0) -> bool:
-        """Wait until so many messages of the attempt came; False if they did not in time."""
+    def wait(self, span_id: str, messages: int) -> bool:
+        """Wait until so many messages of the attempt came; False if they do not come any more."""
         with self._lock:
-            return self._lock.wait_for(lambda: self._counts.get(span_id, 0) >= messages, timeout)
+            return self._wait_for(lambda: self._counts.get(span_id, 0) >= messages)
 
-    def wait_closed(self, span_id: str, timeout: float = 2.0) -> None:
+    def wait_closed(self, span_id: str) -> None:
         """Wait until all that a dead worker had sent about the attempt is here."""
         with self._lock:
             line = self._lines.get(span_id)
             if line is not None:
-                self._lock.wait_for(lambda: line not in self._open, timeout)
+                self._wait_for(lambda: line not in self._open)
+
+    def _wait_for(self, done: Callable[[], bool]) -> bool:
+        """Wait as long as messages come, and a while longer; the lock is held."""
+        began = time.monotonic()
+        while not done():
+            left = max(began, self._last) + PATIENCE_SECONDS - time.monotonic()
+            if left <= 0:
+                return False
+            self._lock.wait(left)
+        return True
 
     def forget(self, span_id: str) -> None:
         """Nothing more is awaited of this attempt."""
@@ -176,16 +196,25 @@ class Relay:
         self._receive(message)
         with self._lock:
             self._counts[message.span_id] = self._counts.get(message.span_id, 0) + 1
+            self._last = time.monotonic()
             self._lock.notify_all()
 
 
 class Line:
-    """The worker's end: one connection a process, opened when first needed."""
+    """The worker's end: one connection a process, opened when first needed.
+
+    The threads of a task send by it, so whatever a signal handler of the task does in the middle of
+    that, a message goes out whole and once: it may print, which sends, or raise, which leaves the
+    rest to the next send. What was written stays readable though this process dies.
+    """
 
     def __init__(self, address: Address) -> None:
         self.address = address
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._connection: Any = None
+        self._socket: Any = None
+        self._frames: deque[tuple[bytes, list[int]]] = deque()  # each with the bytes that are out
+        self._busy = False
         self._on_stop: dict[str, Callable[[str], None]] = {}
 
     def send(self, message: Message) -> None:
@@ -195,12 +224,46 @@ class Line:
             OSError: the driver is gone.
         """
         with self._lock:
-            if self._connection is None:
-                self._connection = Client(
-                    (self.address.host, self.address.port), authkey=self.address.key
-                )
-                threading.Thread(target=self._hear, name="spanbook-line", daemon=True).start()
-            self._connection.send(message)
+            self._frames.append((_framed(message), []))
+            if self._busy:  # within a send of this thread, which goes on with it
+                return
+            self._busy = True
+            try:
+                if self._connection is None:
+                    self._connect()
+                self._push()
+            except OSError:
+                self._frames.clear()
+                raise
+            finally:
+                self._busy = False
+
+    def _connect(self) -> None:
+        connection = Client((self.address.host, self.address.port), authkey=self.address.key)
+        self._socket = socket.socket(fileno=os.dup(connection.fileno()))
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._connection = connection
+        threading.Thread(target=self._hear, name="spanbook-line", daemon=True).start()
+
+    def _push(self) -> None:
+        """Write what waits; the lock is held.
+
+        A signal handler runs between two calls, never within one that does not wait: so each step
+        that must not be torn apart is one call, and how far it came is read from what it left.
+        """
+        while self._frames:
+            frame, out = self._frames[0]
+            begin = sum(out)
+            if begin == len(frame):
+                self._frames.popleft()
+                continue
+            rest = memoryview(frame)[begin:]
+            try:
+                out.extend(map(self._socket.send, (rest,), (socket.MSG_DONTWAIT,)))
+            except BlockingIOError:
+                poll = select.poll()
+                poll.register(self._socket, select.POLLOUT)
+                poll.poll()
 
     def on_stop(self, span_id: str, callback: Callable[[str], None] | None) -> None:
         """Call ``callback`` on another thread when the attempt is told to stop; None takes it back."""
@@ -218,3 +281,11 @@ class Line:
             callback = self._on_stop.get(message.span_id)
             if callback is not None:
                 callback(message.reason)
+
+
+def _framed(message: Message) -> bytes:
+    """A message as :meth:`Connection.recv` takes it."""
+    data = ForkingPickler.dumps(message)
+    size = len(data)
+    head = struct.pack("!i", size) if size < 1 << 31 else struct.pack("!iQ", -1, size)
+    return head + data

@@ -20,7 +20,7 @@ class Ticker:
     def __init__(self) -> None:
         self._calls: dict[Callable[[], None], None] = {}
         self._thread: threading.Thread | None = None
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # again by its own thread: in a signal handler that prints
 
     def add(self, call: Callable[[], None]) -> None:
         """Call ``call`` from now on."""

@@ -127,11 +127,13 @@ class _Attempt:
         self.failed = False
         self._told = False
         self._sent = 0
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # again by its own thread: in a signal handler that prints
         self._callbacks: list[Callable[[], None]] = []
         self._thread = threading.get_ident()
         self.line = _line(setting.relay)
-        self.emitter = Emitter(setting.run_id, request.span_id, self._send_batch, masker=_masker())
+        self.emitter = Emitter(
+            setting.run_id, request.span_id, self._send_batch, masker=_masker(), at_once=True
+        )
 
     @contextlib.contextmanager
     def recording(self) -> Iterator[None]:
@@ -206,6 +208,7 @@ class _Attempt:
         """The user's own code begins now."""
         self.began = time.time_ns()
         if self.request.timed or self._told:
+            self.emitter.flush()  # the parameters: who sends anyway sends them along
             self._tell(now=True)
 
     def stash(self, batch: Batch) -> None:
@@ -226,6 +229,8 @@ class _Attempt:
             self._send(Started(self.request.span_id, pid, node, host, self.start, self.began))
 
     def _send_batch(self, batch: Batch) -> None:
+        if not self._told:
+            self._tell(now=True)  # whoever is heard of is known to have begun
         self._send(Records(self.request.span_id, batch))
 
     def _send(self, message: Started | Records | Stash | Stopped) -> None:
@@ -236,24 +241,27 @@ class _Attempt:
     def _stop(self, reason: str) -> None:
         """The driver is about to kill this process: save what can be saved."""
         frame = sys._current_frames().get(self._thread)
-        if frame is not None and not self._callbacks:
-            stack = [
-                f for f in traceback.extract_stack(frame) if not failure.is_framework(f.filename)
-            ]
-            self.emitter.event(
-                Event.EXCEPTION,
-                None,
-                {
-                    names.EXCEPTION_TYPE: "Stopped",
-                    names.EXCEPTION_MESSAGE: reason,
-                    names.EXCEPTION_STACKTRACE: "The task was here (most recent call last):\n"
-                    + "".join(traceback.format_list(stack)),
-                },
-            )
-        for callback in self._callbacks:
-            with contextlib.suppress(Exception):
-                callback()
         with contextlib.suppress(OSError):
+            if frame is not None and not self._callbacks:
+                stack = [
+                    f
+                    for f in traceback.extract_stack(frame)
+                    if not failure.is_framework(f.filename)
+                ]
+                self.emitter.event(
+                    Event.EXCEPTION,
+                    None,
+                    {
+                        names.EXCEPTION_TYPE: "Stopped",
+                        names.EXCEPTION_MESSAGE: reason,
+                        names.EXCEPTION_STACKTRACE: "The task was here (most recent call last):\n"
+                        + "".join(traceback.format_list(stack)),
+                    },
+                )
+            self.emitter.flush()  # before whatever may take longer than there is time
+            for callback in self._callbacks:
+                with contextlib.suppress(Exception):
+                    callback()
             self.emitter.flush()
             self._send(Stopped(self.request.span_id))
 
@@ -270,6 +278,7 @@ class _Attempt:
                 names.EXCEPTION_MESSAGE: failure.message(error),
                 names.EXCEPTION_STACKTRACE: trace,
             },
+            at_once=False,
         )
 
     def close(

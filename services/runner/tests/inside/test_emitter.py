@@ -202,3 +202,38 @@ def test_masked_when_sent(monkeypatch: pytest.MonkeyPatch, recorder: Any) -> Non
     attempt = recorder.attempt()
     assert attempt.logs[0].text == "it is ***"
     assert attempt.values == {"v": {"k": ["***"]}}
+
+
+def test_at_once(as_attempt: Callable[..., Any]) -> None:
+    """What is recorded is sent before the call returns, with what waited; a flood goes in batches."""
+    sent: list[Batch] = []
+    emitter = Emitter(RUN_ID, SPAN_ID, sent.append, at_once=True)
+    emitter.event(Event.PARAMETER, 3, {names.KEY: "n"}, at_once=False)
+    assert sent == []
+    emitter.line("stdout", "hello")
+    assert [b.n_records for b in sent] == [2]
+    emitter.metric("loss", 0.5, 0)
+    assert [b.n_records for b in sent] == [2, 1]
+    for number in range(20_000):
+        emitter.line("stdout", str(number))
+        emitter.metric("loss", 0.5, number + 1)
+    assert len(sent) < 10_000
+    attempt = as_attempt([*sent, emitter.close()])
+    assert [line.text for line in attempt.logs] == ["hello", *map(str, range(20_000))]
+    assert attempt.metrics["loss"].steps == tuple(range(20_001))
+    assert attempt.parameters == {"n": 3}
+
+
+def test_recording_within_a_send(as_attempt: Callable[..., Any]) -> None:
+    """A signal handler or destructor that prints in the middle of a send is recorded, once."""
+    sent: list[Batch] = []
+
+    def send(batch: Batch) -> None:
+        if not sent:
+            emitter.line("stdout", "within")
+        sent.append(batch)
+
+    emitter = Emitter(RUN_ID, SPAN_ID, send, at_once=True)
+    emitter.line("stdout", "outer")
+    assert [line.text for line in as_attempt(sent).logs] == ["outer", "within"]
+    emitter.close()
