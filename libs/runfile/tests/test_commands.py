@@ -152,6 +152,7 @@ def receiver(*refusals: tuple[int, str]) -> Iterator[tuple[str, list[tuple[str, 
                 status, wait = left.pop(0)
                 self.send_response(status)
                 self.send_header("Retry-After", wait)
+                self.send_header("Location", "/elsewhere")
                 self.end_headers()
                 self.wfile.write(b"refused")
                 return
@@ -188,11 +189,12 @@ def test_replay(outputs: Path) -> None:
         )
 
 
-def test_replay_refused(outputs: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """An answer that is final is not tried again, and is told."""
-    with receiver((400, "0")) as (url, kept):
+@pytest.mark.parametrize("status", [400, 302])
+def test_replay_refused(outputs: Path, status: int, capsys: pytest.CaptureFixture[str]) -> None:
+    """An answer that is final is not tried again, and is told; a redirect is not followed."""
+    with receiver((status, "0")) as (url, kept):
         assert main(["replay", OK, "--endpoint", url]) == 1
-    assert "answered 400: refused" in capsys.readouterr().err
+    assert f"answered {status}: refused" in capsys.readouterr().err
     assert not kept
 
 

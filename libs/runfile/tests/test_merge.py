@@ -8,6 +8,7 @@ import stat
 import subprocess
 import sys
 from datetime import UTC, datetime
+from io import BytesIO
 from pathlib import Path
 
 import orjson
@@ -26,7 +27,7 @@ from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from oracle import messages, read_all, same
 from spanbook_runfile import NotARunFileError, encode, names, parse_run, samples
-from spanbook_runfile.journal import MAGIC, Signal, frame, whole_length
+from spanbook_runfile.journal import MAGIC, Signal, frame, read_frames, whole_length
 from spanbook_runfile.merge import Merge, seal_journal, write_run_file
 from spanbook_runfile.names import SealReason
 
@@ -296,14 +297,22 @@ def test_a_journal_that_shrinks(tmp_path: Path) -> None:
 def test_torn(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
     """A journal cut anywhere, or with a byte changed, gives its whole frames and never an error."""
     content = bytearray(samples.SEALED["retried"]().journal())
+    whole = list(read_frames(BytesIO(content)))
     at = data.draw(st.integers(len(MAGIC), len(content) - 1))
-    if data.draw(st.booleans()):
+    is_cut = data.draw(st.booleans())
+    if is_cut:
         del content[at:]
     else:
         content[at] ^= data.draw(st.integers(1, 255))
     path = tmp_path_factory.mktemp("torn") / "torn.journal"
     path.write_bytes(content)
-    assert len(MAGIC) <= whole_length(path) <= at
+    before = [entry for entry in whole if entry[2] <= at]
+    left = list(read_frames(BytesIO(content)))
+    behind = left[len(before) :]
+    assert left[: len(before)] == before
+    assert behind == ([] if is_cut else whole[len(whole) - len(behind) :])
+    assert len(left) < len(whole)
+    assert whole_length(path) == (left[-1][2] if left else len(MAGIC))
     parse_run(Merge.of_journal(path, samples.SEALED["retried"]().id).seal(SealReason.IDLE))
 
 

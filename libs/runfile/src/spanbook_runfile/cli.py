@@ -4,17 +4,21 @@ Each returns 0, 1 (the run file is not as it should be, or the other end refused
 """
 
 import argparse
+import io
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from spanbook_runfile import expand, export, importing, replay, summary, verify
-from spanbook_runfile.decode import read_run
+from spanbook_runfile.decode import parse_run
 from spanbook_runfile.errors import FolderInUseError, NoSuchRunError, RunFileError
 from spanbook_runfile.find import OUTPUTS, default_runs, find_run
+from spanbook_runfile.model import Run
 from spanbook_runfile.paths import RUN_ID
 
+_EXIT_CODES = "Exit codes: 0 done and well, 1 the file is not as it should be or the work failed, 2 wrong usage."
 Action = Callable[[argparse.Namespace], int]
 
 
@@ -56,7 +60,7 @@ def add_commands(commands: Any) -> None:
     command.add_argument("--against", metavar="RUN", help="tell the metrics that differ from its")
 
     told = "make a sealed run file of a runner's spool, or of a run file and its late data"
-    command = commands.add_parser("import", help=told, description=f"{told.capitalize()}.")
+    command = _parser(commands, "import", told)
     command.set_defaults(action=_guarded(_import))
     command.add_argument(
         "files", type=Path, nargs="+", metavar="FILE", help="journals of one run, and its run file"
@@ -66,13 +70,18 @@ def add_commands(commands: Any) -> None:
 
 
 def _command(commands: Any, name: str, told: str, action: Action) -> argparse.ArgumentParser:
-    command: argparse.ArgumentParser = commands.add_parser(
-        name, help=told, description=f"{told[0].upper()}{told[1:]}."
-    )
+    command = _parser(commands, name, told)
     command.set_defaults(action=_guarded(action))
     command.add_argument("run", metavar="RUN", help="a run file, a run id, or its beginning")
     _add_runs(command)
     return command
+
+
+def _parser(commands: Any, name: str, told: str) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = commands.add_parser(
+        name, help=told, description=f"{told[0].upper()}{told[1:]}.", epilog=_EXIT_CODES
+    )
+    return parser
 
 
 def _add_runs(command: argparse.ArgumentParser) -> None:
@@ -88,26 +97,38 @@ def _guarded(action: Action) -> Action:
     """An action whose known faults are told in a line, not in a traceback."""
 
     def guarded(options: argparse.Namespace) -> int:
+        if isinstance(sys.stdout, io.TextIOWrapper):  # whatever a name holds, it can be told
+            sys.stdout.reconfigure(errors="backslashreplace")
         try:
-            return action(options)
-        except (NoSuchRunError, FolderInUseError) as error:
-            print(f"spanbook: {error}", file=sys.stderr)
-            return 2
-        except RunFileError as error:
-            print(f"spanbook: {error}", file=sys.stderr)
+            code = action(options)
+            sys.stdout.flush()
+        except BrokenPipeError:  # whoever reads our output has had enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return 1
-        except BrokenPipeError:
-            raise  # whoever reads our output went away: the command's own to handle
-        except OSError as error:
-            where = f"{error.filename}: " if error.filename else ""
-            print(f"spanbook: {where}{error.strerror or error}", file=sys.stderr)
-            return 1
+        except (RunFileError, OSError, MemoryError, KeyboardInterrupt) as error:
+            print(f"spanbook: {_told(error)}", file=sys.stderr)
+            return 2 if isinstance(error, NoSuchRunError | FolderInUseError) else 1
+        return code
 
     return guarded
 
 
+def _told(error: BaseException) -> str:
+    if isinstance(error, OSError):
+        where = f"{error.filename}: " if error.filename else ""
+        return f"{where}{error.strerror or error}"
+    if isinstance(error, MemoryError):
+        return "the memory of this machine is too small for that run file."
+    return "stopped." if isinstance(error, KeyboardInterrupt) else str(error)
+
+
 def _found(options: argparse.Namespace) -> Path:
     return find_run(options.run, options.runs)
+
+
+def _read(path: Path) -> Run:
+    """A run of any size: who names a file trusts it that far."""
+    return parse_run(path.read_bytes(), name=path.name)
 
 
 def _export(options: argparse.Namespace) -> int:
@@ -135,17 +156,16 @@ def _verify(options: argparse.Namespace) -> int:
 
 
 def _expand(options: argparse.Namespace) -> int:
-    for problem in expand.expand(read_run(_found(options)), options.to):
+    for problem in expand.expand(_read(_found(options)), options.to):
         print(f"spanbook: {problem}", file=sys.stderr)
     print(options.to)
     return 0
 
 
 def _summary(options: argparse.Namespace) -> int:
-    run = read_run(_found(options))
-    against = read_run(find_run(options.against, options.runs)) if options.against else None
+    run = _read(_found(options))
+    against = _read(find_run(options.against, options.runs)) if options.against else None
     sys.stdout.buffer.write(summary.markdown(run, against).encode())
-    sys.stdout.flush()
     return 0
 
 

@@ -42,25 +42,29 @@ def parse_run(content: bytes, *, name: str = "the input") -> Run:
     Raises:
         NotARunFileError: as for :func:`read_run`.
     """
-    with _no_collection():
-        whole = load(content, name=name)
-        decoder = Decoder()
-        for section, group, items, add in (
-            ("resourceSpans", "scopeSpans", "spans", decoder.add_span),
-            ("resourceLogs", "scopeLogs", "logRecords", decoder.add_record),
-            ("resourceMetrics", "scopeMetrics", "metrics", decoder.add_metric),
-        ):
-            for resource, item in _section(whole.get(section), group, items):
-                add(resource, item)
-        note = whole.get("spanbook")
-        return decoder.run(
-            run_id=text_of(dict_of(note).get("runId")),
-            note=note if isinstance(note, dict) else None,
-        )
+    with no_collection():
+        return run_of(load(content, name=name))
+
+
+def run_of(whole: Object) -> Run:
+    """The run of a run file that was loaded already."""
+    decoder = Decoder()
+    for section, group, items, add in (
+        ("resourceSpans", "scopeSpans", "spans", decoder.add_span),
+        ("resourceLogs", "scopeLogs", "logRecords", decoder.add_record),
+        ("resourceMetrics", "scopeMetrics", "metrics", decoder.add_metric),
+    ):
+        for resource, item in _section(whole.get(section), group, items):
+            add(resource, item)
+    note = whole.get("spanbook")
+    return decoder.run(
+        run_id=text_of(dict_of(note).get("runId")),
+        note=note if isinstance(note, dict) else None,
+    )
 
 
 @contextlib.contextmanager
-def _no_collection() -> Iterator[None]:
+def no_collection() -> Iterator[None]:
     """No search for garbage meanwhile: it would go over a million new objects again and again.
 
     There is none to be found, as nothing here refers to itself; it takes three quarters of the
@@ -96,6 +100,18 @@ def load(content: bytes, *, name: str = "the input") -> Object:
     return whole
 
 
+def dump(value: object) -> bytes:
+    """What was loaded as JSON again.
+
+    Raises:
+        NotARunFileError: it is nested deeper than any OTLP is.
+    """
+    try:
+        return orjson.dumps(value)
+    except orjson.JSONEncodeError as error:  # 254 levels are the most; it reads a thousand
+        raise NotARunFileError(f"The file holds what is no OTLP: {error}.") from error
+
+
 def read_journal(path: Path, run_id: str) -> Run:
     """Read a run in progress from its journal, as far as it has come.
 
@@ -120,6 +136,7 @@ def _section(blocks: object, group: str, items: str) -> Iterator[tuple[dict[str,
 __all__ = [
     "Decoder",
     "attributes_of",
+    "dump",
     "load",
     "parse_run",
     "read_journal",

@@ -1,6 +1,7 @@
 """A run file as a tree of folders to browse: a folder a task, with what it logged."""
 
 import math
+import tempfile
 import warnings
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
@@ -32,31 +33,45 @@ def expand(run: Run, folder: Path) -> list[str]:
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise FolderInUseError(f"{folder} is not empty. Give a folder that is new, or empty it.")
     folder.mkdir(parents=True, exist_ok=True)
-    told = list(_write_recorded(run, folder))
-    (folder / METADATA).write_bytes(_json(_run_metadata(run)))
-    (folder / "dag.mmd").write_text(mermaid.dag(run), encoding="utf-8")
-    (folder / "gantt.mmd").write_text(mermaid.gantt(run), encoding="utf-8")
-    for task in run.tasks:
-        own = folder / task_folder(task)
-        own.mkdir()
-        (own / METADATA).write_bytes(_json(_task_metadata(task)))
-        for attempt in task.attempts:
-            if attempt is task.final:
-                told += _write_recorded(attempt, own)
-            else:
-                told += _write_recorded(attempt, own / "earlier-attempts" / str(attempt.number))
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".expand-") as aside:
+        told = list(_write_run(run, Path(aside)))
+        for whole in Path(aside).iterdir():
+            whole.rename(folder / whole.name)
     return told
 
 
-def task_folder(task: Task) -> str:
-    """The name of a task's folder."""
+def _write_run(run: Run, folder: Path) -> Iterator[str]:
+    """Write all of a run into an empty folder; yields what went wrong."""
+    yield from _write_recorded(run, folder)
+    (folder / METADATA).write_bytes(_json(_run_metadata(run)))
+    (folder / "dag.mmd").write_text(mermaid.dag(run), encoding="utf-8")
+    (folder / "gantt.mmd").write_text(mermaid.gantt(run), encoding="utf-8")
+    taken: set[str] = set()
+    for task in run.tasks:
+        own = folder / unique(PurePosixPath(_task_folder(task)), taken)
+        own.mkdir()
+        (own / METADATA).write_bytes(_json(_task_metadata(task)))
+        numbers: set[str] = set()
+        for attempt in task.attempts:
+            if attempt is task.final:
+                yield from _write_recorded(attempt, own)
+            else:
+                number = unique(PurePosixPath(str(attempt.number)), numbers)
+                yield from _write_recorded(attempt, own / "earlier-attempts" / number)
+
+
+def _task_folder(task: Task) -> str:
     ended = {
         Result.SUCCESS: "OK",
         Result.SKIP: "SKIPPED",
         None: "UNFINISHED",
     }.get(task.result, "FAILED")
-    name = safe_path(task.name.replace("/", "_").replace("\\", "_"))
-    return f"{task.type}-task--{name}--{safe_path(task.id)}--{ended}"
+    return f"{task.type}-task--{_part(task.name)}--{_part(task.id)}--{ended}"
+
+
+def _part(name: str) -> PurePosixPath:
+    """An untrusted name as one part of a path."""
+    return safe_path(name.replace("/", "_").replace("\\", "_"))
 
 
 def _write_recorded(log: Recorded, folder: Path) -> Iterator[str]:

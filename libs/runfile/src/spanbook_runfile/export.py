@@ -1,13 +1,15 @@
 """A run file as three OTLP JSON Lines files, one a signal, that other tools read."""
 
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import orjson
 
-from spanbook_runfile.decode import load
+from spanbook_runfile.decode import dump, load
 from spanbook_runfile.journal import Signal
+from spanbook_runfile.values import list_of
 
 Object = dict[str, Any]
 MAX_ITEMS = 512  # of one line or request, as the SDKs' exporters send
@@ -36,13 +38,13 @@ def requests(whole: Object, section: Section) -> Iterator[tuple[bytes, int]]:
     Yields:
         The request, and how many spans, log records or metrics it holds.
     """
-    for block in whole.get(section.top) or ():
-        for group in block.get(section.group) or ():
+    for block in objects(whole.get(section.top)):
+        for group in objects(block.get(section.group)):
             outer = {k: v for k, v in block.items() if k != section.group}
             inner = {k: v for k, v in group.items() if k != section.items}
             held: list[bytes] = []
             size = 0
-            for item in map(orjson.dumps, group.get(section.items) or ()):
+            for item in map(dump, objects(group.get(section.items))):
                 if held and (len(held) == MAX_ITEMS or size + len(item) > MAX_BYTES):
                     yield _request(section, outer, inner, held), len(held)
                     held, size = [], 0
@@ -52,14 +54,21 @@ def requests(whole: Object, section: Section) -> Iterator[tuple[bytes, int]]:
                 yield _request(section, outer, inner, held), len(held)
 
 
+def objects(value: object) -> Iterator[Object]:
+    """The JSON objects of a list; nothing where it is none."""
+    return (item for item in list_of(value) if isinstance(item, dict))
+
+
 def _request(section: Section, outer: Object, inner: Object, items: list[bytes]) -> bytes:
     content = orjson.Fragment(b"[" + b",".join(items) + b"]")
     groups = [{**inner, section.items: content}]
-    return orjson.dumps({section.top: [{**outer, section.group: groups}]})
+    return dump({section.top: [{**outer, section.group: groups}]})
 
 
 def export(path: Path, folder: Path) -> dict[Path, int]:
     """Write ``traces.jsonl``, ``logs.jsonl`` and ``metrics.jsonl`` of a run file into a folder.
+
+    They take the place of older ones once all three are whole.
 
     Returns:
         File → number of spans, log records or metrics in it.
@@ -71,12 +80,14 @@ def export(path: Path, folder: Path) -> dict[Path, int]:
     whole = load(path.read_bytes(), name=path.name)
     folder.mkdir(parents=True, exist_ok=True)
     written = {}
-    for section in SECTIONS.values():
-        target = folder / f"{section.name}.jsonl"
-        total = 0
-        with target.open("wb") as stream:
-            for line, count in requests(whole, section):
-                stream.write(line + b"\n")
-                total += count
-        written[target] = total
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".export-") as aside:
+        for section in SECTIONS.values():
+            total = 0
+            with (Path(aside) / section.name).open("wb") as stream:
+                for line, count in requests(whole, section):
+                    stream.write(line + b"\n")
+                    total += count
+            written[folder / f"{section.name}.jsonl"] = total
+        for target in written:
+            (Path(aside) / target.stem).replace(target)
     return written

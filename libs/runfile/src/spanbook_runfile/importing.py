@@ -28,8 +28,8 @@ def import_files(files: Sequence[Path], runs: Path, run_id: str | None = None) -
         OSError: a file cannot be read or written.
     """
     with tempfile.TemporaryDirectory(prefix="spanbook-import-") as aside:
-        journals = [_as_journal(path, Path(aside)) for path in files]
-        run_id = run_id or _run_of(journals)
+        journals = [_as_journal(path, Path(aside) / str(n)) for n, path in enumerate(files)]
+        run_id = _run_of(journals, run_id)
         target = runs / f"{run_id}.json"
         if target.exists():
             raise SealedAlreadyError(
@@ -47,6 +47,7 @@ def _as_journal(path: Path, aside: Path) -> Path:
         if stream.read(1) != b"{":
             return path
     whole = load(path.read_bytes(), name=path.name)
+    aside.mkdir()
     journal = aside / f"{path.stem}{SUFFIX}"
     with journal.open("wb") as out:
         out.write(MAGIC)
@@ -56,13 +57,22 @@ def _as_journal(path: Path, aside: Path) -> Path:
     return journal
 
 
-def _run_of(journals: Sequence[Path]) -> str:
-    """The run that journals are of, by the trace ids in them, else by their names."""
+def _run_of(journals: Sequence[Path], wanted: str | None) -> str:
+    """The run that journals are of: the one that is wanted, if they hold it, else the only one.
+
+    It is told by the trace ids in them, else by their names.
+    """
     found: Counter[str] = Counter()
     for path in journals:
         with path.open("rb") as stream:
             for signal, payload, _ in read_frames(stream):
                 found.update(_trace_ids(signal, payload))
+    if wanted and (wanted in found or not found):
+        return wanted
+    if wanted:
+        raise NoSuchRunError(
+            f"The files hold nothing of run {wanted}, but of {found.most_common(1)[0][0]}."
+        )
     if len(found) > 1:
         ids = ", ".join(run for run, _ in found.most_common(3))
         raise NoSuchRunError(

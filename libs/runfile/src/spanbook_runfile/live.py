@@ -38,7 +38,7 @@ class LiveJournal:
         with self.path.open("rb") as stream:
             if self.path.stat().st_size < self._offset:  # another journal took its place
                 self._forget()
-            for signal, payload, end in read_frames(stream, start=self._offset):
+            for signal, payload, end in read_frames(stream, start=self._offset, growing=True):
                 self._offset = end
                 self._run = None
                 try:

@@ -9,6 +9,7 @@ import urllib.parse
 import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import orjson
 
@@ -60,6 +61,16 @@ def headers_from_environment() -> dict[str, str]:
     return {key.strip(): urllib.parse.unquote(value.strip()) for key, _, value in split}
 
 
+class _StayHere(urllib.request.HTTPRedirectHandler):
+    """A redirect is an answer like others: what follows one sends no body, and headers anywhere."""
+
+    def redirect_request(self, *_: Any) -> None:
+        """Go nowhere."""
+
+
+_OPENER = urllib.request.build_opener(_StayHere)
+
+
 def _post(url: str, content: bytes, headers: Mapping[str, str]) -> bytes:
     request = urllib.request.Request(  # noqa: S310 - the scheme was looked at
         url,
@@ -75,7 +86,7 @@ def _post(url: str, content: bytes, headers: Mapping[str, str]) -> bytes:
     for number in range(TRIES):
         wait = 0.5 * 2**number
         try:
-            with urllib.request.urlopen(request, timeout=TIMEOUT) as answer:  # noqa: S310
+            with _OPENER.open(request, timeout=TIMEOUT) as answer:
                 body: bytes = answer.read(1 << 20)
                 return body
         except urllib.error.HTTPError as error:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from spanbook_runfile import names
-from spanbook_runfile.decode import load
+from spanbook_runfile.decode import dump, load
 from spanbook_runfile.digest import SEALED, digest_of, is_whole
 from spanbook_runfile.errors import NotARunFileError, TooLargeError
 
@@ -44,7 +44,7 @@ def trim(content: bytes) -> bytes:
     holds the digest and size of the whole file.
 
     Raises:
-        NotARunFileError: it is none, or is not sealed.
+        NotARunFileError: it is none, is not sealed, or is nested deeper than OTLP is.
     """
 
     def lean(record: dict[str, Any]) -> bool:
@@ -135,7 +135,7 @@ def _sealed(
         for scope in _lists(block.get("scopeLogs")):
             if "logRecords" in scope:
                 scope["logRecords"] = [r for r in _lists(scope["logRecords"]) if keeps(r)]
-    body = orjson.dumps({key: value for key, value in whole.items() if key != "spanbook"})[:-1]
+    body = dump({key: value for key, value in whole.items() if key != "spanbook"})[:-1]
     sealed = note | {"trimmed": trimmed, "digest": digest_of(body)}
     return gzip.compress(body + SEALED + orjson.dumps(sealed) + b"}\n", 9, mtime=0)
 

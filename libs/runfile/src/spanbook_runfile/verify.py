@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from spanbook_runfile import names, trim
-from spanbook_runfile.decode import load, parse_run
-from spanbook_runfile.digest import SEALED, digest_of
-from spanbook_runfile.export import SECTIONS
+from spanbook_runfile.decode import load, no_collection, run_of
+from spanbook_runfile.digest import SEALED, declared, digest_of
+from spanbook_runfile.export import SECTIONS, objects
 from spanbook_runfile.journal import Signal
 from spanbook_runfile.model import Run
 from spanbook_runfile.names import SealReason
 from spanbook_runfile.paths import RUN_ID, SPAN_ID
+from spanbook_runfile.values import list_of
 
 Object = dict[str, Any]
 _MOST = 20  # faults of one kind that are told
@@ -36,8 +37,9 @@ def verify(path: Path) -> list[Finding]:
     content = path.read_bytes()
     if path.name.endswith(trim.SUFFIX):
         content = trim.unpack(content, MOST_UNPACKED, name=path.name)
-    whole = load(content, name=path.name)
-    run = parse_run(content, name=path.name)
+    with no_collection():
+        whole = load(content, name=path.name)
+        run = run_of(whole)
     findings = [*_seal(content, whole, path), *_structure(whole)]
     if original := trim.original_of(content):
         made = f"a run file of {original.size:,} bytes with the digest {original.digest}"
@@ -56,7 +58,7 @@ def _seal(content: bytes, whole: Object, path: Path) -> Iterator[Finding]:
         yield Finding(False, "It has no 'spanbook' member: the collector did not seal it.")
         return
     digest = digest_of(content.rpartition(SEALED)[0])
-    if note.get("digest") == digest:
+    if declared(content) == note.get("digest") == digest:  # and nothing stands behind the seal
         yield Finding(True, f"The digest is right: {digest}.")
     else:
         yield Finding(
@@ -107,7 +109,7 @@ def _count(whole: Object, signal: Signal) -> int:
     if signal is not Signal.METRICS:
         return sum(1 for _ in items)
     return sum(
-        len(data.get("dataPoints") or ())
+        len(list_of(data.get("dataPoints")))
         for metric in items
         for data in metric.values()
         if isinstance(data, dict)
@@ -116,15 +118,9 @@ def _count(whole: Object, signal: Signal) -> int:
 
 def _items(whole: Object, signal: Signal) -> Iterator[Object]:
     section = SECTIONS[signal]
-    for block in _objects(whole.get(section.top)):
-        for group in _objects(block.get(section.group)):
-            yield from _objects(group.get(section.items))
-
-
-def _objects(value: object) -> Iterator[Object]:
-    for item in value if isinstance(value, list) else ():
-        if isinstance(item, dict):
-            yield item
+    for block in objects(whole.get(section.top)):
+        for group in objects(block.get(section.group)):
+            yield from objects(group.get(section.items))
 
 
 def _structure(whole: Object) -> Iterator[Finding]:
@@ -170,7 +166,7 @@ def _record_faults(whole: Object, run_id: object) -> Iterator[str]:
             yield f"A log record is of trace {str(record.get('traceId'))[:40]!r}, not of this run."
         if not _is_time(record.get("timeUnixNano", "0")):
             yield f"A log record has the time {str(record.get('timeUnixNano'))[:40]!r}."
-        for pair in _objects(record.get("attributes")):
+        for pair in objects(record.get("attributes")):
             if pair.get("key") == names.RECORD_ID:
                 value = pair.get("value")
                 record_id = str(value.get("stringValue") if isinstance(value, dict) else value)
