@@ -1,6 +1,7 @@
 """A run in the forms that other programs read: Perfetto, the ancestor's metadata, the comparison."""
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import orjson
@@ -12,6 +13,7 @@ from spanbook_site.urls import Urls
 
 COMPARE_POINTS = 200
 COMPARE_TASKS = 300
+COMPARE_ENTRIES = 50  # of one mapping
 EXPORT_TASKS = 10_000  # the run file has the rest
 
 
@@ -160,7 +162,7 @@ def compare(run: Run, short: Summary) -> bytes:
                 "duration": entry["run_duration"],
                 "parameters": entry["parameters"],
                 "metrics": {key: value[0] for key, value in entry["metrics"].items()},
-                "values": entry["values"],
+                "values": _flat(final.values, entry["values"]) if final else {},
                 "history": {
                     formats.text(m.key, 120): _history(m)
                     for m in (final.metrics.values() if final else ())
@@ -187,6 +189,21 @@ def compare(run: Run, short: Summary) -> bytes:
         },
         option=orjson.OPT_SORT_KEYS,
     )
+
+
+def _flat(values: Mapping[str, Any], short: Mapping[str, Any]) -> dict[str, Any]:
+    """Values as the summary has them, but small mappings entry by entry: AUC of each digit."""
+    found: dict[str, Any] = {}
+    for key, value in short.items():
+        parts = values.get(key)
+        if isinstance(parts, Mapping) and 0 < len(parts) <= COMPARE_ENTRIES:
+            entries = {
+                f"{key} \N{MIDDLE DOT} {formats.text(name, 60)}": v for name, v in parts.items()
+            }
+            found |= summary.scalars(entries)
+        else:
+            found[key] = value
+    return found
 
 
 def _history(metric: Any) -> dict[str, list[float | None]]:

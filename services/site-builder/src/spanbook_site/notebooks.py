@@ -120,13 +120,15 @@ def _outputs(outputs: list[Json]) -> Iterator[str]:
             text = "\n".join(lines) or f"{output.get('ename')}: {output.get('evalue')}"
             yield f'<pre class="output error">{ansi.html(text)}</pre>'
         elif kind:
-            yield f'<div class="output">{_shown(output.get("data") or {})}</div>'
+            form, shown = _shown(output.get("data") or {})
+            own = " own" if form == "text/html" else ""  # brings its colours, meant for white
+            yield f'<div class="output{own}">{shown}</div>'
 
 
-def _shown(data: Json) -> str:
-    """The best of an output's forms."""
+def _shown(data: Json) -> tuple[str, str]:
+    """The best of an output's forms: its media type and its HTML."""
     form = next((form for form in _FORMS if form in data), "")
-    return _FORMS[form](data[form]) if form else ""
+    return form, _FORMS[form](data[form]) if form else ""
 
 
 def _plain(value: object) -> str:

@@ -85,3 +85,33 @@ def test_without_a_choice_the_page_teaches(page: Page, base: str) -> None:
     """An empty comparison says how runs get here."""
     page.goto(f"{base}compare.html")
     expect(page.locator("#compare .empty")).to_contain_text("Compare")
+
+
+def test_changes_are_told_and_equal_charts_are_not_shown(
+    page: Page, base: str, samples: Samples
+) -> None:
+    """Numbers say by how much they differ, mappings entry by entry; equal courses have no chart."""
+    tasks = [samples.task("ok", "benchmark-model", number).split("/") for number in (0, 1)]
+    page.goto(f"{base}compare.html#tasks={','.join(f'{t[1]}.{t[3]}' for t in tasks)}")
+    row = page.locator("table.comparison tr", has_text=re.compile("^roc_auc_mean"))
+    expect(row.locator("td").nth(0)).to_have_text("0.9830")
+    expect(row.locator("td").nth(1)).to_have_text("0.9840+0.0010")
+    digit = page.locator("table.comparison tr", has_text=re.compile("^roc_auc_per_digit · 3"))
+    expect(digit.locator("td").nth(1)).to_contain_text("+0.001")
+    tasks = [samples.task("ok", "train_model", number).split("/") for number in (0, 1)]
+    page.goto(f"{base}compare.html#tasks={','.join(f'{t[1]}.{t[3]}' for t in tasks)}")
+    expect(page.locator("figure[data-chart]")).to_have_count(1)
+    expect(page.locator("#compare")).to_contain_text("1 chart is equal and not shown.")
+    page.get_by_label("show what is equal too").check()
+    expect(page.locator("figure[data-chart]")).to_have_count(2)
+
+
+def test_a_phone_has_both_columns_in_sight(page: Page, address: str) -> None:
+    """On a narrow screen a row's name stands above its values, and two runs need no scrolling."""
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.goto(address)
+    cell = page.locator("table.comparison tbody tr:not(.group) td").nth(1)
+    expect(cell).to_be_visible()
+    box = cell.bounding_box()
+    assert box
+    assert box["x"] + box["width"] <= 390

@@ -6,6 +6,7 @@ import threading
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -165,3 +166,32 @@ def test_digests_and_commands_can_be_copied(page: Page, served: str, samples: Sa
     copied = page.evaluate("navigator.clipboard.readText()")
     assert re.fullmatch(r"[0-9a-f]{64}", copied)
     assert copied in digest.inner_text()
+
+
+def test_a_second_click_keeps_the_label(page: Page, base: str) -> None:
+    """Whoever clicks twice does not leave a button that says Copied for ever."""
+    page.goto(f"{base}index.html")
+    button = page.locator("#runs [data-copy-link]")
+    label = str(button.text_content())
+    button.click()
+    expect(button).not_to_have_text(label)
+    button.click()
+    expect(button).to_have_text(label)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_notebook_has_the_colours_of_its_page(
+    page: Page, base: str, samples: Samples, scheme: Literal["light", "dark"]
+) -> None:
+    """Notebooks are dark where the page is, by the reader's choice too; HTML that they made stays on white."""
+    page.goto(base + samples.task("ok", "benchmark-model"))
+    page.evaluate("scheme => localStorage.setItem('spanbook.theme', scheme)", scheme)
+    page.reload()
+    notebook = page.frame_locator(".frame iframe").frame_locator("iframe")
+    page.locator(".frame iframe").scroll_into_view_if_needed()
+    dark = scheme == "dark"
+    expect(notebook.locator("body")).to_have_css(
+        "background-color", "rgb(24, 29, 37)" if dark else "rgb(255, 255, 255)"
+    )
+    expect(notebook.locator(".own").first).to_have_css("background-color", "rgb(255, 255, 255)")
+    expect(notebook.locator(".own").first).to_have_css("color", "rgb(29, 35, 48)")

@@ -290,3 +290,17 @@ def test_a_shard_may_have_other_columns(page: Page, base: str) -> None:
         "param:size": "",
     }
     assert "7" not in table.locator("tbody").inner_text()
+
+
+def test_a_phone_sorts_and_filters_runs(page: Page, base: str) -> None:
+    """On a narrow screen, where runs are cards without a head, Filter opens names to sort by and fields."""
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.goto(f"{base}index.html")
+    table = page.locator("#runs")
+    head = table.locator("th[data-key='duration'] button")
+    expect(head).to_be_hidden()
+    table.get_by_role("button", name="Filter").click()
+    table.get_by_label("Filter Run", exact=True).fill("digits 600")
+    expect(table.locator(".count")).to_contain_text(" of ")
+    head.click()
+    expect(table.locator("th[data-key='duration']")).to_have_attribute("aria-sort", "descending")

@@ -14,6 +14,8 @@ from spanbook_site import formats
 from spanbook_site.draw.folding import ALL_BELOW, FOLD_ABOVE
 
 MAX_ROWS = 250
+MAX_MARKS = 100  # of failed tries in one folded row
+_BAD = ("failure", "error", "timeout", "cancellation")
 _STEPS = [
     s * unit
     for unit, steps in (
@@ -48,6 +50,7 @@ class Row:
     critical: bool
     runs: int = 1
     area: str = ""  # points of a polygon in a 100 x 20 box
+    state: str = "success"  # that colours the area
 
     @property
     def note_left(self) -> bool:
@@ -207,11 +210,22 @@ def _group(tasks: Sequence[Task], axis: _Axis, now: int, critical: frozenset[str
         if a.running or a.start
     ]
     area, most = _at_work(spans, axis)
-    bad = sum(t.state in ("failure", "error", "timeout", "cancellation") for t in tasks)
+    bad = sum(t.state in _BAD for t in tasks)
     note = f"{len(tasks)} runs, {most} at once" + (f", {bad} failed" if bad else "")
     last = max((axis.x(end) for _, end in spans), default=0.0)
     hot = any(t.id in critical for t in tasks)
-    return Row(tasks[0], (), note, last, hot, len(tasks), area)
+    state = "running" if any(t.state == "running" for t in tasks) else "success"
+    return Row(tasks[0], _failures(tasks, axis, now), note, last, hot, len(tasks), area, state)
+
+
+def _failures(tasks: Sequence[Task], axis: _Axis, now: int) -> tuple[Bar, ...]:
+    """Where tries of a folded group went wrong: narrow marks at their ends."""
+    wrong = [(t, a, a.result) for t in tasks for a in t.attempts if a.result in _BAD]
+    return tuple(
+        Bar(axis.x(a.end or now), 0.4, f"s-{result}", f"{formats.text(t.title, 80)}: {word}")
+        for t, a, result in wrong[:MAX_MARKS]
+        for word in [formats.state_word(result or "error")]
+    )
 
 
 def _at_work(spans: Sequence[tuple[int, int]], axis: _Axis) -> tuple[str, int]:

@@ -150,7 +150,10 @@
     xRange() {
       const { categories, data } = this.shape;
       if (categories) return () => [-0.5, categories.length - 0.5];
-      if (data[0].length && data[0][0] === data[0][data[0].length - 1]) return undefined;
+      if (data[0].length && data[0][0] === data[0][data[0].length - 1]) {
+        const around = this.spec.x.type === "time" ? 43200 : 1; // one moment: the day around it
+        return () => [data[0][0] - around, data[0][0] + around];
+      }
       return (plot, low, high) => {
         const pad = this.spec.kind === "line" ? 0 : (high - low) * 0.03;
         return [low - pad, high + pad];

@@ -13,6 +13,7 @@
   const stateBadge = (value) => element("span", { class: `state s-${value}` }, word(value));
   const LONG = 120; // characters of one cell
   const CALM = new Set(["ok", "skipped", "running", "queued", "waiting"]);
+  const MEASURED = new Set(["Metrics", "Values", "Durations"]); // by how much they changed is told
   const PREVIOUS = "previous"; // stands for the newest main run of the same pipeline before the others
 
   // -- what is compared: {key, title, href, …, groups: name → key → value} ---------------------------------------
@@ -20,7 +21,7 @@
     const run = await spanbook.load(`data/compare/${id}`);
     const groups = {
       Run: { ...run.context }, Results: { "the run": word(run.state) }, Parameters: { ...run.parameters },
-      Metrics: { ...run.metrics }, Durations: { "the run": run.duration },
+      Metrics: { ...run.metrics }, Values: {}, Durations: { "the run": run.duration },
     };
     const history = {};
     const figures = {};
@@ -28,7 +29,8 @@
       groups.Results[task.title] = word(task.state);
       groups.Durations[task.title] = task.duration;
       for (const [key, value] of Object.entries(task.parameters)) groups.Parameters[`${task.title} · ${key}`] = value;
-      for (const [key, value] of Object.entries({ ...task.values, ...task.metrics })) groups.Metrics[`${task.title} · ${key}`] = value;
+      for (const [key, value] of Object.entries(task.metrics)) groups.Metrics[`${task.title} · ${key}`] = value;
+      for (const [key, value] of Object.entries(task.values)) groups.Values[`${task.title} · ${key}`] = value;
       for (const [key, points] of Object.entries(task.history || {})) history[`${task.title} · ${key}`] = points;
       for (const { name, src } of task.figures || []) figures[`${task.title} · ${name}`] = src;
     }
@@ -44,7 +46,8 @@
       Run: { ...run.context },
       Results: { task: word(task.state) },
       Parameters: { ...task.parameters },
-      Metrics: { ...task.values, ...task.metrics },
+      Metrics: { ...task.metrics },
+      Values: { ...task.values },
       Durations: { task: task.duration },
     };
     const figures = Object.fromEntries((task.figures || []).map(({ name, src }) => [name, src]));
@@ -156,7 +159,8 @@
         );
         return element("th", { scope: "col" }, title, " ", remove, element("div", { class: "note" }, stateBadge(subject.state), " ", when));
       });
-      const table = element("table", { class: "comparison" }, element("caption", { class: "sr" }, "Comparison"));
+      const table = element("table", { class: this.all.checked ? "comparison all" : "comparison" }, element("caption", { class: "sr" }, "Comparison"));
+      table.style.setProperty("--n", heads.length); // a phone has a row's name above its cells
       table.append(element("thead", {}, element("tr", {}, element("td"), ...heads)));
       let hidden = 0;
       for (const group of Object.keys(this.subjects[0].groups)) {
@@ -173,7 +177,7 @@
         table.append(element("tbody", {}, element("tr", { class: "group" }, head), ...rows));
       }
       const note = hidden ? element("p", { class: "note" }, `${hidden} ${hidden === 1 ? "row is" : "rows are"} equal and not shown.`) : null;
-      return element("section", {}, element("div", { class: "scroll" }, table), ...(note ? [note] : []));
+      return element("section", { class: "table" }, element("div", { class: "scroll" }, table), ...(note ? [note] : []));
     }
 
     row(group, key, values, differs) {
@@ -181,13 +185,17 @@
       const format = group === "Durations" ? duration : spanbook.aligned(values);
       const bounds = numbers && differs ? values.filter((value) => typeof value === "number") : [];
       const [low, high] = [Math.min(...bounds), Math.max(...bounds)];
-      const cells = values.map((value) => {
+      const [first] = values;
+      const cells = values.map((value, index) => {
         const missing = value === undefined || value === null;
         const extreme = bounds.length > 1 && high > low && (value === high ? "highest" : value === low ? "lowest" : null);
         const text = missing ? "–" : typeof value === "object" ? JSON.stringify(value) : key === "commit" && group === "Run" ? value.slice(0, 10) : format(value);
         const classes = [missing && "none", extreme, group === "Results" && !missing && !CALM.has(value) && "trouble"].filter(Boolean);
         const shown = text.length > LONG ? `${text.slice(0, LONG)}…` : text; // the title has the rest
-        return element("td", { class: classes.join(" ") || null, title: missing ? null : String(value) }, shown);
+        const change = numbers && MEASURED.has(group) && index > 0 && !missing && typeof first === "number" && value !== first
+          ? element("span", { class: "note change", title: `against ${this.subjects[0].title}` }, `${value > first ? "+" : "−"}${format(Math.abs(value - first))}`)
+          : null;
+        return element("td", { class: classes.join(" ") || null, title: missing ? null : String(value) }, shown, change);
       });
       return element("tr", { class: differs ? "differs" : null }, element("th", { scope: "row" }, key), ...cells);
     }
@@ -196,7 +204,11 @@
     charts() {
       const keys = new Set(this.subjects.flatMap((subject) => Object.keys(subject.history)));
       if (!keys.size) return [];
-      const figures = [...keys].map((key) => {
+      const same = (key) => this.subjects.length > 1 && new Set(this.subjects.map((subject) => JSON.stringify(subject.history[key]))).size === 1;
+      const wanted = [...keys].filter((key) => this.all.checked || !same(key));
+      const hidden = keys.size - wanted.length;
+      const note = hidden ? element("p", { class: "note" }, `${hidden} ${hidden === 1 ? "chart is" : "charts are"} equal and not shown.`) : null;
+      const figures = wanted.map((key) => {
         const series = this.subjects
           .filter((subject) => subject.history[key])
           .map((subject) => ({ label: this.nameOf(subject), x: subject.history[key].x, y: subject.history[key].y }));
@@ -204,7 +216,7 @@
         data.textContent = JSON.stringify({ kind: "line", x: { label: "step", type: "number" }, y: { label: "" }, series });
         return element("figure", { data: { chart: "" } }, element("figcaption", {}, key), data);
       });
-      return [element("section", {}, element("h2", {}, "Metrics by step"), element("div", { class: "gallery wide" }, ...figures))];
+      return [element("section", {}, element("h2", {}, "Metrics by step"), element("div", { class: "gallery wide" }, ...figures), note)];
     }
 
     nameOf(subject) {

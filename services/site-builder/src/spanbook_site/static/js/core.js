@@ -158,12 +158,18 @@ window.spanbook = window.spanbook || {};
   tick();
   setInterval(tick, 1000);
 
+  // -- the navigation of a phone scrolls sideways: the page one is on comes into sight ---------------------------
+  if (matchMedia("(max-width: 720px)").matches) {
+    const here = document.querySelector("header.site nav [aria-current]");
+    if (here) requestAnimationFrame(() => here.scrollIntoView({ block: "nearest", inline: "nearest" }));
+  }
+
   // -- copy buttons --------------------------------------------------------------------------------------------
   spanbook.enhance("button[data-copy], button[data-copy-link]", (button) => {
     button.hidden = false;
     button.addEventListener("click", async () => {
       const text = button.dataset.copy || location.href;
-      const label = button.textContent;
+      const label = (button.dataset.label ||= button.textContent); // a second click sees "Copied"
       button.textContent = (await copy(text)) ? "Copied" : "Press Ctrl-C";
       button.setAttribute("aria-live", "polite");
       setTimeout(() => (button.textContent = label), 1500);
