@@ -55,9 +55,7 @@ def test_site_and_run_files_give_the_same_frames(site: str, outputs: Path, table
     """A table of a site, wherever it is served, has the rows of the run files it was built of."""
     published, local = (_ordered(getattr(spanbook.load(s), table)) for s in (site, outputs))
     assert len(local)
-    pd.testing.assert_frame_equal(
-        published.drop(columns=SITE_ONLY, errors="ignore"), local, check_dtype=False
-    )
+    pd.testing.assert_frame_equal(published.drop(columns=SITE_ONLY, errors="ignore"), local)
 
 
 def test_metrics_join_their_parameters(outputs: Path) -> None:
@@ -78,6 +76,30 @@ def test_broken_file_is_left_out_and_told(tmp_path: Path) -> None:
     with pytest.warns(UserWarning, match="00001.json is left out"):
         frames = spanbook.load(tmp_path)
     assert list(frames.runs["run"]) == [run.id]
+
+
+def test_nothing_to_read_is_an_error(tmp_path: Path) -> None:
+    """A file that is no run file, or a folder of such only, gives no empty frames: it says why."""
+    path = tmp_path / f"{'0' * 31}1.json"
+    path.write_text("{")
+    with pytest.raises(LoadError, match="00001.json cannot be read: .* is not JSON"):
+        spanbook.load(path)
+    path.with_name(f"{'0' * 31}2.json").write_text("")
+    with (
+        pytest.warns(UserWarning, match="00001.json is left out"),
+        pytest.raises(LoadError, match="None of the 2 run files"),
+    ):
+        spanbook.load(tmp_path)
+
+
+def test_a_frame_without_rows_has_its_types(tmp_path: Path) -> None:
+    """What is a number is one where there is none, so that frames of runs can be joined."""
+    run = SEALED["empty"]()
+    (tmp_path / f"{run.id}.json").write_bytes(run.sealed())
+    frames = spanbook.load(tmp_path)
+    assert not len(frames.metrics)
+    assert str(frames.metrics["last"].dtype) == str(frames.parameters["number"].dtype) == "float64"
+    assert str(frames.metrics["points"].dtype) == str(frames.tasks["attempts"].dtype) == "int64"
 
 
 def test_one_run_file_is_enough(tmp_path: Path) -> None:

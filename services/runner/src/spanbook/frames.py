@@ -5,7 +5,7 @@ import math
 import urllib.error
 import urllib.request
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,6 +32,8 @@ COLUMNS = {  # as the site's Parquet files have them, which add what the site's 
     "metrics": ("run", "task", "name", "label", "key", "last", "min", "max", "points"),
     "parameters": ("run", "task", "name", "label", "key", "value", "number"),
 }  # fmt: skip
+COUNTS = ("tasks", "tasks_ok", "tasks_failed", "tasks_skipped", "attempts", "points")
+NUMBERS = ("duration", "run_duration", "last", "min", "max", "number")
 _OPEN = ("running", "queued", "waiting")
 
 
@@ -80,7 +82,15 @@ def _of_site(source: str, content: Any) -> Frames:
             f"The tables of the site {source} are Parquet files, which pyarrow reads, and it is not "
             "installed here: pip install 'spanbook[frames]'. A folder of run files needs nothing more."
         ) from error
-    return Frames(**{name: pq.read_table(io.BytesIO(content(name))).to_pandas() for name in TABLES})
+    return Frames(
+        **{name: _typed(pq.read_table(io.BytesIO(content(name))).to_pandas()) for name in TABLES}
+    )
+
+
+def _typed(frame: "pd.DataFrame") -> "pd.DataFrame":
+    """The same types wherever a frame comes from, and where it has no row."""
+    types = dict.fromkeys(COUNTS, "int64") | dict.fromkeys(NUMBERS, "float64")
+    return frame.astype({name: types[name] for name in frame.columns if name in types})
 
 
 def _fetched(url: str) -> bytes:
@@ -119,24 +129,35 @@ def _run_files(path: Path) -> list[Path]:
     return found
 
 
-def _of_files(paths: Iterable[Path]) -> Frames:
+def _of_files(paths: Sequence[Path]) -> Frames:
     import pandas as pd  # noqa: PLC0415 - half a second that only those pay who load
 
     rows: dict[str, list[tuple[Any, ...]]] = {name: [] for name in TABLES}
     for run in sorted(_runs(paths), key=lambda run: (run.start or 0, run.id)):
         _add(rows, run)
-    frames = {name: pd.DataFrame(rows[name], columns=list(COLUMNS[name])) for name in TABLES}
+    frames = {
+        name: _typed(pd.DataFrame(rows[name], columns=list(COLUMNS[name]))) for name in TABLES
+    }
     for name in ("runs", "tasks"):
         start = pd.to_datetime(frames[name]["start"], unit="ms", utc=True)
         frames[name]["start"] = start.astype("datetime64[ms, UTC]")
     return Frames(**frames)
 
 
-def _runs(paths: Iterable[Path]) -> Iterator[Run]:
+def _runs(paths: Sequence[Path]) -> Iterator[Run]:
+    """The runs that can be read; one broken file of many does not keep from the others."""
+    broken = 0
     for path in paths:
         try:
             yield settled(_read(path))
         except RunFileError as error:
+            broken += 1
+            if broken == len(paths):
+                raise LoadError(
+                    f"{path} cannot be read: {error}"
+                    if broken == 1
+                    else f"None of the {broken} run files in {path.parent} can be read; the last: {error}"
+                ) from error
             warnings.warn(f"{path} is left out: {error}", stacklevel=4)
 
 
