@@ -82,7 +82,7 @@ def test_nothing_to_read_is_an_error(tmp_path: Path) -> None:
     """A file that is no run file, or a folder of such only, gives no empty frames: it says why."""
     path = tmp_path / f"{'0' * 31}1.json"
     path.write_text("{")
-    with pytest.raises(LoadError, match="00001.json cannot be read: .* is not JSON"):
+    with pytest.raises(LoadError, match=r"00001.json cannot be read: .* is not JSON"):
         spanbook.load(path)
     path.with_name(f"{'0' * 31}2.json").write_text("")
     with (
