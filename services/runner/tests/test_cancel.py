@@ -141,3 +141,50 @@ def test_a_signal_while_ray_starts(runner, number):
     assert (done.code, done.err, done.run) == (1, "spanbook: stopped.\n", None)
     _, alive = psutil.wait_procs(children, timeout=30)
     assert alive == []
+
+
+def test_ctrl_c_while_python_imports(runner, tmp_path):
+    """The program ends of the signal, as any does, and shows no traceback."""
+    runner.write(PIPELINE)
+    slow = tmp_path / "slow"
+    slow.mkdir()
+    began = tmp_path / "began"
+    (slow / "cloudpickle.py").write_text(
+        f"import pathlib, time\npathlib.Path({str(began)!r}).touch()\ntime.sleep(600)\n"
+    )
+    process = runner.start(PYTHONPATH=str(slow))
+    wait_for(began.exists, 120, "the import")
+    process.send_signal(signal.SIGINT)
+    done = runner.finish(process, 60)
+    assert (done.code, done.out, done.err) == (-signal.SIGINT, "", "")
+
+
+def test_two_signals_at_once_are_one(runner, living):
+    """A wrapper that passes on what the terminal has sent already does not break the run off."""
+    mark = f"spanbook-twice-{time.time_ns()}"
+    process = begin(runner, mark, living)
+    process.send_signal(signal.SIGSTOP)  # so that both have come before either is handled
+    process.send_signal(signal.SIGINT)
+    process.send_signal(signal.SIGTERM)
+    process.send_signal(signal.SIGCONT)
+    done = runner.finish(process, 60)
+    assert done.code == 1
+    assert done.recorded.result is Result.CANCELLATION
+    assert "Traceback" not in done.err
+
+
+def test_an_impatient_user(runner, living):
+    """Ctrl-C again and again breaks off the run's own end: no traceback, and no process is left."""
+    mark = f"spanbook-again-{time.time_ns()}"
+    process = begin(runner, mark, living)
+    children = psutil.Process(process.pid).children(recursive=True)
+    while process.poll() is None:
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.6)
+    done = runner.finish(process, 60)
+    assert done.code == 1
+    assert done.run is not None
+    assert "Traceback" not in done.out + done.err
+    _, alive = psutil.wait_procs(children, timeout=30)
+    assert alive == []
+    assert living(mark) == []

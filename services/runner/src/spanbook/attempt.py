@@ -1,7 +1,7 @@
 """One try of a task, seen from inside the worker: what it is given and what it can tell the driver."""
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Protocol
@@ -13,6 +13,7 @@ from spanbook.settings import Limits
 
 if TYPE_CHECKING:
     from spanbook.emitter import Batch, Emitter
+    from spanbook.masking import Masker
 
 _MAX_PARAMETER = 4096  # characters of a parameter's text form; longer ones are not recorded
 
@@ -76,20 +77,39 @@ def _signature(function: Callable[..., Any]) -> inspect.Signature:
     return inspect.signature(function)
 
 
-def record_parameters(spec: AttemptSpec, emitter: "Emitter") -> None:
-    """Record the attempt's arguments; of upstream values only those that are scalars."""
-    for key, value in _parameters(spec):
+def record_parameters(
+    arguments: Mapping[str, Any], upstream: Container[str], emitter: "Emitter"
+) -> None:
+    """Record an attempt's arguments; of ``upstream`` values only those that are scalars."""
+    for key, value in _parameters(arguments, upstream):
         emitter.event(Event.PARAMETER, value, {names.KEY: key}, at_once=False)
 
 
-def _parameters(spec: AttemptSpec) -> Iterator[tuple[str, object]]:
-    for key, value in spec.arguments.items():
+def parameters_batch(
+    run_id: str,
+    span_id: str,
+    arguments: Mapping[str, Any],
+    upstream: Container[str],
+    masker: "Masker",
+) -> "Batch":
+    """The parameters of an attempt that died before it could send them."""
+    from spanbook.emitter import Emitter  # noqa: PLC0415 (rare, and the driver's own)
+
+    emitter = Emitter(run_id, span_id, lambda _: None, masker=masker, origin="p")
+    record_parameters(arguments, upstream, emitter)
+    return emitter.close()
+
+
+def _parameters(
+    arguments: Mapping[str, Any], upstream: Container[str]
+) -> Iterator[tuple[str, object]]:
+    for key, value in arguments.items():
         scalar = value is None or isinstance(value, bool | int | float | str)
         if not scalar and getattr(value, "shape", None) == () and hasattr(value, "item"):
             scalar = True  # numpy's and pandas' scalars
         if scalar and not (isinstance(value, str) and len(value) > _MAX_PARAMETER):
             yield key, value
-        elif key not in spec.upstream:
+        elif key not in upstream:
             text = value if isinstance(value, str) else _repr(value)
             if len(text) <= _MAX_PARAMETER:
                 yield key, _plain(value)

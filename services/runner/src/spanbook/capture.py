@@ -16,7 +16,8 @@ import os
 import select
 import sys
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Final
 
 from spanbook.output import MAX_OUTPUT_BYTES, Output, Stream
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from spanbook.emitter import Emitter
 
 READ_BYTES: Final = 1 << 16
+REST_SECONDS: Final = 0.2  # between two copies of what is not recorded yet
 
 
 class _Pipe:
@@ -137,7 +139,7 @@ class _Capture:
     """The capture of this process: the pipes, the reader, and whose output it is now."""
 
     def __init__(self) -> None:
-        self._lock = threading.RLock()
+        self.lock = threading.RLock()
         self.output: Output | None = None
         self._forked = False
         sys.stdout.flush()
@@ -156,7 +158,7 @@ class _Capture:
         if self._forked:
             _write_all(pipe.fd, text.encode("utf-8", "replace"))
             return
-        with self._lock:
+        with self.lock:
             self._drain()
             self._take(pipe, text)
 
@@ -165,7 +167,7 @@ class _Capture:
         if self._forked:
             _write_all(pipe.fd, data)
             return
-        with self._lock:
+        with self.lock:
             self._drain()
             self._take(pipe, pipe.decoder.decode(data))
 
@@ -174,21 +176,21 @@ class _Capture:
         if self._forked:
             _write_all(2, (text + "\n").encode("utf-8", "replace"))
             return
-        with self._lock:
+        with self.lock:
             self._drain()
             if self.output is not None:
                 self.output.log(record, text)
 
     def begin(self, output: Output) -> None:
         """What is printed from now on belongs to ``output``."""
-        with self._lock:
+        with self.lock:
             self._drain()
             self.output = output
 
     def end(self) -> None:
         """Take what was printed so far, and no more."""
         _flush_c()
-        with self._lock:
+        with self.lock:
             self._drain()
             output, self.output = self.output, None
             for pipe in self.pipes:
@@ -223,14 +225,14 @@ class _Capture:
             poll.register(pipe.reader, select.POLLIN)
         while True:
             poll.poll()
-            with self._lock:
+            with self.lock:
                 self._drain()
 
     def _restore(self) -> None:
         """Give the descriptors back at the interpreter's end: nobody reads the pipes after it."""
         if self._forked:
             return
-        with self._lock:
+        with self.lock:
             for pipe in self.pipes:
                 os.dup2(pipe.original, pipe.fd)
             self._drain()
@@ -263,6 +265,54 @@ def capture(emitter: "Emitter", limit: int = MAX_OUTPUT_BYTES) -> Iterator[None]
     finally:
         root.removeHandler(_capture.handler)
         _capture.end()
+
+
+class Rest:
+    """What an attempt has printed and is not recorded yet, for the case that it dies.
+
+    That is a line without its end, as of a progress bar, and the kept end of output that is cut.
+
+    Args:
+        copy: makes an emitter, has what it is given record by it, and stashes that.
+    """
+
+    def __init__(self, copy: Callable[[Callable[["Emitter"], None]], None]) -> None:
+        self._copy = copy
+        self._seen = 0
+        self._due = 0.0
+        self._stashed = False
+
+    def tick(self) -> None:
+        """Stash it, where it is new and the time has come."""
+        began = time.monotonic()
+        if began >= self._due:
+            self.stash()
+            # The end of much output takes long to copy: at most a twentieth of the time goes there.
+            self._due = began + max(REST_SECONDS, 20 * (time.monotonic() - began))
+
+    def stash(self) -> None:
+        """Stash it, where it is new."""
+        owner = _capture
+        if owner is None or not owner.lock.acquire(timeout=REST_SECONDS):
+            return
+        try:
+            output = owner.output
+            if output is None or output.changes == self._seen:
+                return
+            self._seen = output.changes
+            if output.is_open:
+                self._stashed = True
+                self._copy(output.copy_rest)
+                output.on_line = self._forget
+            elif self._stashed:
+                self._forget()
+        finally:
+            owner.lock.release()
+
+    def _forget(self) -> None:
+        """The line is recorded as a whole now."""
+        self._stashed = False
+        self._copy(lambda _: None)
 
 
 def _flush_c() -> None:

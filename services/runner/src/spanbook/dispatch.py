@@ -17,7 +17,8 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from spanbook_runfile.names import Result
 
 from spanbook import values, worker
-from spanbook.emitter import Batch
+from spanbook.attempt import parameters_batch
+from spanbook.emitter import Batch, joined
 from spanbook.errors import TaskError
 from spanbook.faults import cause, lost_ref
 from spanbook.ids import new_span_id
@@ -28,7 +29,7 @@ from spanbook.relay import Message, Records, Relay, Started, Stash, Stopped
 from spanbook.settings import Limits
 from spanbook.worker import Outcome, Request, Setting
 
-STOP_SECONDS = 1.3  # at most, between the notice to an attempt and its end: 2 are promised
+STOP_SECONDS = 1.0  # at most, between the notice to an attempt and its end: 2 are promised
 DEATH_SECONDS = 5.0  # for Ray to notice that a killed worker is gone
 LOCALHOST = "127.0.0.1"
 WINDOW = 64  # attempts at Ray's at a time, beside four for each CPU
@@ -47,10 +48,12 @@ class Try:
     values: Sequence[Any] = ()
     call: Any = None  # the ObjectRef of the outcome
     started: Started | None = None
+    heard: bool = False  # records of it came
     stash: Batch | None = None
     doom: Result | None = None  # why it is being stopped
     reason: str = ""
     killed: bool = False
+    over: int = 0  # ns, when its processes were gone
     ended: bool = False
 
 
@@ -176,11 +179,12 @@ class Dispatcher:
 
     def step(self) -> None:
         """Wait for the next event, and handle all that are there."""
-        timeout = None
+        # Not for ever: a signal that another thread got is handled once this one moves.
+        timeout = 1.0
         if self._afterwards:
             timeout = 0.0
         elif self._timers:
-            timeout = max(0.0, self._timers[0][0] - time.monotonic())
+            timeout = min(timeout, max(0.0, self._timers[0][0] - time.monotonic()))
         events = []
         with contextlib.suppress(queue.Empty):
             events.append(self._inbox.get(timeout=timeout))
@@ -253,6 +257,7 @@ class Dispatcher:
         if attempt is None or attempt.ended:
             return
         if isinstance(message, Records):
+            attempt.heard = True
             self._recorder.add(message.batch)
         elif isinstance(message, Stash):
             attempt.stash = message.batch
@@ -272,7 +277,9 @@ class Dispatcher:
             self.later(self._limits.begin_limit, lambda: self._never_began(attempt))
         limit = attempt.node.task.policy.timeout
         if limit is not None and message.running:
-            self.later(limit, lambda: self._time_out(attempt, limit))
+            # This thread may be late; the clock of another machine may be wrong.
+            late = (time.time_ns() - message.running) / 1e9 if message.node == self._home else 0.0
+            self.later(limit - max(0.0, late), lambda: self._time_out(attempt, limit))
         if attempt.doom:  # it was stopped before it could be reached
             self.relay.stop(attempt.span_id, attempt.reason)
 
@@ -294,6 +301,7 @@ class Dispatcher:
                 )
             self._end(attempt, outcome)
             return
+        attempt.over = attempt.over or time.time_ns()
         if attempt.started is not None and not attempt.killed:  # a child may hold the line open
             self._killer.kill(attempt.started.node, None, attempt.span_id)
         self.relay.wait_closed(attempt.span_id)
@@ -344,6 +352,7 @@ class Dispatcher:
             self._killer.kill(attempt.started.node, attempt.started.pid, attempt.span_id)
         else:
             ray.cancel(attempt.call, force=True)
+        attempt.over = time.time_ns()
         self.later(DEATH_SECONDS, lambda: self._give_up(attempt))
 
     def _give_up(self, attempt: Try) -> None:
@@ -354,25 +363,34 @@ class Dispatcher:
     def _made_up(self, attempt: Try, result: Result, kind: str, message: str) -> Outcome:
         """The outcome of an attempt that could not give its own."""
         started = attempt.started
-        now = time.time_ns()
+        batches = [] if attempt.stash is None else [attempt.stash]
+        if attempt.call is not None and not attempt.heard:
+            batches.append(self._parameters(attempt))
+        over = attempt.over or time.time_ns()
         return Outcome(
             result=result,
-            start=started.start if started else now,
+            start=started.start if started else over,
             running=started.running if started else 0,
-            end=now,
+            end=over,
             pid=started.pid if started else 0,
             node=started.node if started else "",
             host=started.host if started else "",
+            batch=joined(batches),
             error_type=kind,
             error_message=message,
+        )
+
+    def _parameters(self, attempt: Try) -> Batch:
+        recorder = self._recorder
+        upstream = attempt.node.slot_arguments
+        return parameters_batch(
+            recorder.run_id, attempt.span_id, attempt.arguments, upstream, recorder.masker
         )
 
     def _end(self, attempt: Try, outcome: Outcome, lost: str = "") -> None:
         attempt.ended = True
         self._running.pop(attempt.span_id, None)
         self.relay.forget(attempt.span_id)
-        if attempt.stash is not None and not outcome.batch and outcome.result is not Result.SUCCESS:
-            self.afterwards(partial(self._recorder.add, attempt.stash))
         self.afterwards(partial(self._recorder.add, outcome.batch))
         refs = attempt.values if outcome.result is Result.SUCCESS else ()
         self._on_end(Ended(attempt, outcome, refs, lost))

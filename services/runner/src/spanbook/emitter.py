@@ -1,23 +1,23 @@
 """What one attempt records, encoded where it happens and handed on in batches."""
 
-import hashlib
 import itertools
-import os
 import threading
 import time
 from array import array
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import Final
 
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord, ScopeLogs, SeverityNumber
 from opentelemetry.proto.metrics.v1.metrics_pb2 import Metric, ScopeMetrics
 from spanbook_runfile import encode, names
 from spanbook_runfile.names import ArtifactKind, Event
 
+from spanbook.chunks import chunks, digest
 from spanbook.errors import ValueTooLargeError
 from spanbook.masking import Masker
+from spanbook.quota import Quota
 from spanbook.ticker import ticker
 
 FLUSH_SECONDS: Final = 0.2
@@ -28,7 +28,6 @@ TIMED_POINTS: Final = 1000  # denser batches leave the points' own times out
 UNSENT_BYTES: Final = 64 << 20  # kept of what could not be sent, for :meth:`Emitter.close`
 RECORDS_AT_ONCE: Final = (2000, 500)  # so many in a burst, then so many a second
 POINTS_AT_ONCE: Final = (100, 5)  # few: points that travel together are one record
-_NEVER: Final = 1 << 63
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,29 +56,6 @@ def joined(batches: Iterable[Batch]) -> Batch:
         b"".join(b.metrics for b in found),
         sum(b.n_points for b in found),
     )
-
-
-class _Quota:
-    """How much may be sent at once: a burst, then so much a second; the rest is batched."""
-
-    __slots__ = ("_burst", "_step", "free_at")
-
-    def __init__(self, burst: int, per_second: int) -> None:
-        self._step = 1_000_000_000 // per_second
-        self._burst = (burst - 1) * self._step
-        self.free_at = -self._burst  # the time, monotonic in ns, from which something is left
-
-    def taken(self) -> bool:
-        """Take one, where one is left."""
-        now = time.monotonic_ns()
-        if now < self.free_at:
-            return False
-        self.free_at = max(now, self.free_at + self._burst) + self._step - self._burst
-        return True
-
-    def end(self) -> None:
-        """Nothing is left any more."""
-        self.free_at = _NEVER
 
 
 class _Series:
@@ -132,7 +108,7 @@ class Emitter:
         self._send_lock = threading.RLock()  # keeps batches in order
         self._sending = self._again = False
         self._unsent: list[Batch] = []  # the line to the driver is broken
-        self._quota, self._point_quota = _Quota(*RECORDS_AT_ONCE), _Quota(*POINTS_AT_ONCE)
+        self._quota, self._point_quota = Quota(*RECORDS_AT_ONCE), Quota(*POINTS_AT_ONCE)
         if not at_once:
             self._quota.end()
             self._point_quota.end()
@@ -225,7 +201,7 @@ class Emitter:
         Raises:
             OSError: the file cannot be read.
         """
-        size, digest = _digest(data, file)
+        size, sha256 = digest(data, file)
         count = max(1, -(-size // names.ARTIFACT_CHUNK_BYTES))
         with self._lock:
             version = self._versions[path] = self._versions.get(path, 0) + 1
@@ -233,14 +209,14 @@ class Emitter:
             names.ARTIFACT_PATH: path,
             names.ARTIFACT_MEDIA_TYPE: media_type,
             names.ARTIFACT_SIZE: size,
-            names.ARTIFACT_SHA256: digest,
+            names.ARTIFACT_SHA256: sha256,
             names.ARTIFACT_KIND: kind.value,
             names.ARTIFACT_META: dict(meta) if meta else None,
             names.ARTIFACT_VERSION: version,
             names.CHUNK_COUNT: count,
         }
         at = time.time_ns()
-        for index, chunk in enumerate(_chunks(data, file, count)):
+        for index, chunk in enumerate(chunks(data, file, count)):
             record = self._encode(Event.ARTIFACT, chunk, {**attrs, names.CHUNK_INDEX: index}, at)
             self._add(record, len(chunk) + 600)
 
@@ -417,28 +393,3 @@ class Emitter:
         scope = ScopeMetrics(metrics=gauges)
         scope.scope.name = names.SCOPE_NAME
         return scope.SerializeToString(), sum(len(g.gauge.data_points) for g in gauges)
-
-
-def _digest(data: bytes | None, file: Path | None) -> tuple[int, str]:
-    """Size and SHA-256 of bytes in memory or of a file."""
-    if data is not None:
-        return len(data), hashlib.sha256(data).hexdigest()
-    if file is None:
-        raise ValueError("An artifact needs data or a file.")
-    with file.open("rb") as stream:
-        digest = hashlib.file_digest(stream, "sha256").hexdigest()
-        return os.fstat(stream.fileno()).st_size, digest
-
-
-def _chunks(data: bytes | None, file: Path | None, count: int) -> Iterator[bytes]:
-    """``count`` chunks; a file that grew in the meantime is cut, one that shrank ends empty."""
-    size = names.ARTIFACT_CHUNK_BYTES
-    if data is not None:
-        for index in range(count):
-            yield data[index * size : (index + 1) * size]
-        return
-    assert file is not None
-    stream: BinaryIO
-    with file.open("rb") as stream:
-        for _ in range(count):
-            yield stream.read(size)

@@ -2,6 +2,7 @@
 
 import contextlib
 import signal
+from collections.abc import Iterable
 from typing import Any
 
 import psutil
@@ -24,15 +25,21 @@ def kill_tree(pid: int | None, span_id: str) -> int:
             worker.suspend()  # so that it starts nothing more
             doomed = {child.pid: child for child in worker.children(recursive=True)}
             doomed[pid] = worker
+            _kill(doomed.values())  # before the search, which takes a while on a busy machine
+    strays: dict[int, psutil.Process] = {}
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error, OSError):
             if process.pid not in doomed and process.environ().get(MARKER) == span_id:
-                doomed[process.pid] = process
-                doomed.update({c.pid: c for c in process.children(recursive=True)})
-    for process in doomed.values():
+                strays[process.pid] = process
+                strays.update({c.pid: c for c in process.children(recursive=True)})
+    _kill(strays.values())
+    return len(doomed | strays)
+
+
+def _kill(processes: Iterable[psutil.Process]) -> None:
+    for process in processes:
         with contextlib.suppress(psutil.Error):
             process.send_signal(signal.SIGKILL)
-    return len(doomed)
 
 
 @ray.remote(num_cpus=0)

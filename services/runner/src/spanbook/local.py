@@ -109,12 +109,16 @@ class Services:
 
 @contextlib.contextmanager
 def services(
-    outputs: Path, ports: Ports, say: Callable[[str], None], keep: Callable[[Services], None]
+    outputs: Path,
+    ports: Ports,
+    say: Callable[[str], None],
+    keep: Callable[[Services], None],
+    interruptible: Callable[[], contextlib.AbstractContextManager[None]] = contextlib.nullcontext,
 ) -> Iterator[Services]:
     """Have the services run on ``outputs``; a call while others run joins theirs.
 
     Who started them ends them, after ``keep`` has returned and the last call that joined them is
-    over. They also end when this process dies.
+    over, or Ctrl-C is pressed within ``interruptible``. They also end when this process dies.
 
     Raises:
         PortInUseError: another program has one of the ports.
@@ -141,12 +145,18 @@ def services(
             running = Services(ports, outputs, joined=False)
             yield running
             keep(running)
-            _wait_for_users(users, say)
+            with contextlib.suppress(KeyboardInterrupt), interruptible():
+                _wait_for_users(users, say)
         finally:
             (state / "services.json").unlink(missing_ok=True)
-            assert keeper.stdin
-            keeper.stdin.close()
-            keeper.wait()
+            _end(keeper)
+
+
+def _end(keeper: "subprocess.Popen[bytes]") -> None:
+    """End the services; returns when they are gone."""
+    assert keeper.stdin
+    keeper.stdin.close()
+    keeper.wait()
 
 
 def _wait_for_users(users: Any, say: Callable[[str], None]) -> None:
@@ -155,8 +165,7 @@ def _wait_for_users(users: Any, say: Callable[[str], None]) -> None:
         fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         say("Another run still uses these services; they end when it does (Ctrl-C ends them now).")
-        with contextlib.suppress(KeyboardInterrupt):
-            fcntl.flock(users, fcntl.LOCK_EX)
+        fcntl.flock(users, fcntl.LOCK_EX)
 
 
 def _read_state(state: Path) -> Ports:
@@ -225,7 +234,12 @@ def _start(outputs: Path, state: Path, ports: Ports) -> "subprocess.Popen[bytes]
         env={**os.environ, "PYTHONUNBUFFERED": "1"},
     )
     assert keeper.stdout
-    if not keeper.stdout.readline():
+    try:
+        ready = keeper.stdout.readline()
+    except BaseException:  # Ctrl-C
+        _end(keeper)
+        raise
+    if not ready:
         raise ServiceError("The services of local mode did not start.")
     return keeper
 

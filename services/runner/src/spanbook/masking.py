@@ -45,6 +45,7 @@ class Masker:
         self.secrets: frozenset[str] = frozenset()
         self.longest = 0  # characters of the longest form: what a cut through text must hold back
         self._pattern: re.Pattern[str] | None = None
+        self._forms: list[str] = []
         self._environ: Mapping[bytes, bytes] = {}
         self.add(secrets)
 
@@ -61,9 +62,9 @@ class Masker:
         if known == self.secrets:
             return
         self.secrets = known
-        forms = sorted({f for s in known for f in _forms(s)}, key=len, reverse=True)
-        self.longest = max(map(len, forms))
-        self._pattern = re.compile("|".join(map(re.escape, forms)))
+        self._forms = sorted({f for s in known for f in _forms(s)}, key=len, reverse=True)
+        self.longest = max(map(len, self._forms))
+        self._pattern = re.compile("|".join(map(re.escape, self._forms)))
 
     def refresh(self) -> None:
         """Look at the environment again: a task may have loaded a ``.env`` file."""
@@ -84,6 +85,14 @@ class Masker:
             text = self._pattern.sub(MASK, text)
         if "://" in text and "@" in text:
             text = _USERINFO.sub(MASK, text)
+        return text
+
+    def finished(self, text: str) -> str:
+        """Masked text that breaks off, without what may be the beginning of a secret at its end."""
+        text = self.text(text)
+        for length in range(min(self.longest - 1, len(text)), MIN_SECRET - 1, -1):
+            if any(form.startswith(text[-length:]) for form in self._forms):
+                return text[:-length]
         return text
 
     def data(self, data: bytes) -> bytes:

@@ -2,6 +2,7 @@
 
 import logging
 from collections import deque
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, Literal
 
 from opentelemetry.proto.logs.v1.logs_pb2 import SeverityNumber
@@ -51,6 +52,10 @@ class Lines:
         for line in lines:
             self._line(line)
         self.write(rest)
+
+    def completed_by(self, text: str) -> bool:
+        """Whether :meth:`write` would record a line now."""
+        return "\n" in text or len(self._rest) + len(text) > MAX_LINE
 
     def close(self) -> None:
         """Record the last line, where it has no newline."""
@@ -106,15 +111,35 @@ class Output:
         self._tail: deque[tuple[Stream, str]] = deque()
         self._tail_size = 0
         self._dropped = 0
+        self.changes = 0  # counts what was written
+        self.on_line: Callable[[], None] | None = None  # called, once, before a line is recorded
 
     def write(self, stream: Stream, text: str) -> None:
         """Take text of a stream, in any pieces."""
+        self.changes += 1
         if self._left > 0:
             end = self._fitting(text)
             head, text = text[:end], text[end:]
+            if self.on_line is not None and self._lines[stream].completed_by(head):
+                call, self.on_line = self.on_line, None
+                call()
             self._lines[stream].write(head)
         if text:
             self._keep_tail(stream, text)
+
+    def copy_rest(self, emitter: "Emitter") -> None:
+        """Record by ``emitter`` what :meth:`close` would, and keep it: open lines, and the kept end."""
+        other = Output(emitter, self._limit)
+        other._tail, other._tail_size = self._tail.copy(), self._tail_size
+        other._dropped = self._dropped
+        for stream, lines in self._lines.items():
+            other._lines[stream]._rest = emitter.masker.finished(lines._rest)
+        other.close()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether :meth:`close` would record anything now."""
+        return bool(self._tail) or any(lines._rest for lines in self._lines.values())
 
     def log(self, record: logging.LogRecord, text: str) -> None:
         """Take a record of Python's ``logging``."""

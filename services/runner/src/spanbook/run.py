@@ -2,9 +2,8 @@
 
 import contextlib
 import os
-import signal
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -20,6 +19,7 @@ from spanbook.errors import PipelineError
 from spanbook.export import exporter
 from spanbook.finding import Found
 from spanbook.ids import new_run_id
+from spanbook.interrupts import Interrupts, interrupts
 from spanbook.masking import Masker
 from spanbook.recorder import Recorder
 from spanbook.rerun import Part
@@ -29,8 +29,6 @@ from spanbook.spool import Spool
 from spanbook.state import Listener, State
 from spanbook.tracking import reachable, tracking_uri
 from spanbook.warm import kernel_host
-
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +68,9 @@ def execute(
     view: View,
     run_id: str = "",
     part: Part | None = None,
+    stop: Interrupts | None = None,
 ) -> Finished:
-    """Run a graph and record it.
+    """Run a graph and record it; ``stop`` may know of Ctrl-C already.
 
     Raises:
         UsageError: Ray cannot be started or reached, or a task can never run there.
@@ -81,7 +80,7 @@ def execute(
     start = time.time_ns()
     masker = Masker.of_environ()
     with contextlib.ExitStack() as stack:
-        stop = stack.enter_context(_signals())
+        stop = stop or stack.enter_context(interrupts())
         stack.enter_context(_warm_kernels(graph, settings))
         where = stack.enter_context(cluster(settings, found.root))
         elsewhere = "" if where.local else where.host
@@ -93,7 +92,7 @@ def execute(
         spool = Spool(settings.outputs / "spool", run_id, sender, view.trouble)
         resource = describe_run(run_id, graph.name, found.folder)
         recorder = Recorder(run_id, graph.name, resource, spool, masker)
-        stop.from_now_on()
+        stop.hold()
         recorder.start(start, parameters)
         view.run_started(run_id, graph)
         make = partial(
@@ -105,7 +104,7 @@ def execute(
             mlflow=mlflow,
         )
         schedule = Schedule(graph, recorder, view, make, part)
-        stop.hand_to(schedule)
+        stop.hand_to(schedule.cancel)
         result = schedule.run()
         recorder.end(
             start=start,
@@ -115,7 +114,7 @@ def execute(
         )
         schedule.dispatcher.close()
         view.flushing()
-    delivered = spool.finish(settings.export_wait)
+    delivered = spool.finish(settings.export_wait, lambda: bool(stop.reason))
     return Finished(
         run_id,
         result,
@@ -149,42 +148,3 @@ def _check_cpus(graph: Graph, where: Cluster) -> None:
                 f"has {where.cpus:g} for tasks: it would wait for ever. Lower cpus=, or raise "
                 "SPANBOOK_CPUS."
             )
-
-
-class _Stop:
-    """Cancels the run on Ctrl-C and SIGTERM; until something of it is recorded the program just ends."""
-
-    def __init__(self) -> None:
-        self._reason = ""
-        self._schedule: Schedule | None = None
-
-    def hear(self, number: int, _frame: object) -> None:
-        """Take a signal; the second one ends the program at once."""
-        if self._reason:
-            raise KeyboardInterrupt
-        word = "Ctrl-C" if number == signal.SIGINT else signal.Signals(number).name
-        self._reason = f"The run was cancelled by {word}."
-        if self._schedule is not None:
-            self._schedule.cancel(self._reason)
-
-    def from_now_on(self) -> None:
-        """There is a run to be cancelled, though there may be no schedule yet; Ray has set its handlers."""
-        for number in _SIGNALS:
-            signal.signal(number, self.hear)
-
-    def hand_to(self, schedule: Schedule) -> None:
-        """From now on there is something to cancel."""
-        self._schedule = schedule
-        if self._reason:
-            schedule.cancel(self._reason)
-
-
-@contextlib.contextmanager
-def _signals() -> Iterator[_Stop]:
-    """Put the handlers of signals back at the end."""
-    saved = {number: signal.getsignal(number) for number in _SIGNALS}
-    try:
-        yield _Stop()
-    finally:
-        for number, handler in saved.items():
-            signal.signal(number, handler)

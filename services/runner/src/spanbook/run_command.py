@@ -7,13 +7,14 @@ import shutil
 import signal
 import sys
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TextIO
 
 from spanbook.dag import Graph
 from spanbook.errors import ServiceError, UsageError
+from spanbook.interrupts import Interrupts, interrupts
 from spanbook.settings import Settings
 
 _RAY_TOKEN_VARIABLES = ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
@@ -147,7 +148,11 @@ def pipeline_help(given: Sequence[str]) -> int:
 
 def run_command(options: argparse.Namespace) -> int:
     """Run a pipeline; returns the exit code."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # until the run handles it itself
+    with interrupts() as stop:
+        return _run(options, stop)
+
+
+def _run(options: argparse.Namespace, stop: Interrupts) -> int:
     settings = Settings.from_env()
     given = {
         key: v
@@ -172,7 +177,7 @@ def run_command(options: argparse.Namespace) -> int:
         _say(f"{plan.as_text(graph)}\n\n{plan.as_mermaid(graph)}")
         return 0
     part = _part(options, settings, graph)
-    with _services(options, settings) as running:
+    with _services(options, settings, stop) as running:
         if running is not None:
             running.lead_here()
             settings = replace(settings, site_url=running.url)
@@ -183,7 +188,7 @@ def run_command(options: argparse.Namespace) -> int:
 
         run_id = new_run_id()
         with _view() as view:
-            finished = execute(found, graph, parameters, settings, view, run_id, part)
+            finished = execute(found, graph, parameters, settings, view, run_id, part, stop)
         url = f"{settings.site_url.rstrip('/')}/runs/{run_id}/index.html"
         summary(finished, sys.stdout)
         shown = True  # as --local promises
@@ -215,7 +220,9 @@ def _part(options: argparse.Namespace, settings: Settings, graph: Graph) -> Any:
     return plan_part(graph, earlier, options.only, runs, _say)
 
 
-def _services(options: argparse.Namespace, settings: Settings) -> AbstractContextManager[Any]:
+def _services(
+    options: argparse.Namespace, settings: Settings, stop: Interrupts
+) -> AbstractContextManager[Any]:
     if not options.local:
         return nullcontext()
     from spanbook import local  # noqa: PLC0415
@@ -223,12 +230,14 @@ def _services(options: argparse.Namespace, settings: Settings) -> AbstractContex
     flags = {"viewer": options.port, "grpc": options.otlp_grpc_port, "http": options.otlp_http_port}
 
     def keep(running: local.Services) -> None:
-        if options.keep_serving:
-            _say(f"The tracker is at {running.url} until Ctrl-C.")
-            _wait_for_ctrl_c()
+        with suppress(KeyboardInterrupt), stop.raising():
+            if options.keep_serving and not stop.reason:
+                _say(f"The tracker is at {running.url} until Ctrl-C.")
+                while True:
+                    signal.pause()
 
     ports = local.Ports.choose(flags, os.environ)
-    return local.services(settings.outputs, ports, _say, keep)
+    return local.services(settings.outputs, ports, _say, keep, stop.raising)
 
 
 def _say(text: object, out: TextIO | None = None) -> None:
@@ -246,14 +255,6 @@ def _view() -> Any:
     from spanbook.terminal import PlainView  # noqa: PLC0415
 
     return PlainView()
-
-
-def _wait_for_ctrl_c() -> None:
-    try:
-        while True:
-            signal.pause()
-    except KeyboardInterrupt:
-        _say("")
 
 
 def _prepare_fonts() -> None:

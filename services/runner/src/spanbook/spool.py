@@ -13,6 +13,7 @@ from spanbook.errors import SpoolError
 from spanbook.export import Exporter, Refusal
 
 _PAUSES = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)  # seconds between tries while the collector is away
+HURRY_SECONDS = 5.0  # without progress, at the end of a run that was interrupted
 
 
 class Spool:
@@ -77,21 +78,21 @@ class Spool:
                 f"The run's records cannot be written to {self.path}: {error}."
             ) from error
 
-    def finish(self, timeout: float) -> bool:
+    def finish(self, timeout: float, hurried: Callable[[], bool] = lambda: False) -> bool:
         """Wait until all is delivered; then the journal is deleted. False where it stays.
 
-        Waits at most ``timeout`` seconds without any progress, or until Ctrl-C.
+        Waits at most ``timeout`` seconds without any progress, less once it is ``hurried``, or until
+        Ctrl-C: then it stays, and the user is told where.
         """
-        deadline, seen = time.monotonic() + timeout, self._sent
+        since, seen = time.monotonic(), self._sent
         with self._changed:
-            with contextlib.suppress(
-                KeyboardInterrupt
-            ):  # then it stays, and the user is told where
+            with contextlib.suppress(KeyboardInterrupt):
                 while self._sent < self._size and self._thread.is_alive():
-                    self._changed.wait(min(0.5, timeout))
+                    patience = min(timeout, HURRY_SECONDS) if hurried() else timeout
+                    self._changed.wait(min(0.5, patience))
                     if self._sent != seen:
-                        deadline, seen = time.monotonic() + timeout, self._sent
-                    if time.monotonic() >= deadline:
+                        since, seen = time.monotonic(), self._sent
+                    if time.monotonic() - since >= patience:
                         break
             done = self._sent >= self._size
             self._closing = True

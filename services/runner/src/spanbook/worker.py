@@ -21,8 +21,8 @@ from spanbook_runfile.names import ArtifactKind, Event, Result, TaskType
 
 from spanbook import failure, values
 from spanbook.attempt import AttemptSpec, record_parameters, run_python
-from spanbook.capture import capture
-from spanbook.emitter import Batch, Emitter
+from spanbook.capture import Rest, capture
+from spanbook.emitter import Batch, Emitter, joined
 from spanbook.errors import KernelError, TaskError
 from spanbook.isolation import isolated
 from spanbook.log import recording
@@ -130,6 +130,7 @@ class _Attempt:
         self._lock = threading.RLock()  # again by its own thread: in a signal handler that prints
         self._callbacks: list[Callable[[], None]] = []
         self._thread = threading.get_ident()
+        self._rest = Rest(self._stash_copy)
         self.line = _line(setting.relay)
         self.emitter = Emitter(
             setting.run_id, request.span_id, self._send_batch, masker=_masker(), at_once=True
@@ -162,13 +163,17 @@ class _Attempt:
     def run(self, task: "Task[..., Any]", inputs: Sequence[Any]) -> Sequence[Any]:
         """Run the task's code and hand its values over."""
         spec = self._spec(task, inputs)
-        record_parameters(spec, self.emitter)
+        record_parameters(spec.arguments, spec.upstream, self.emitter)
         if task.type is TaskType.NOTEBOOK:
             from spanbook.notebook import run_notebook  # noqa: PLC0415
 
             value = run_notebook(spec, self.emitter, self)
         else:
-            value = run_python(spec, self.emitter, self)
+            ticker.add(self._rest.tick)
+            try:
+                value = run_python(spec, self.emitter, self)
+            finally:
+                ticker.remove(self._rest.tick)
         outputs = values.outputs_of(task, value)
         packed = values.packed(task.name, outputs)
         if task.policy.keep:
@@ -213,7 +218,21 @@ class _Attempt:
 
     def stash(self, batch: Batch) -> None:
         """Have the driver keep ``batch``, for the case that this attempt dies."""
+        if not self._told:
+            self._tell(now=True)
         self._send(Stash(self.request.span_id, batch))
+
+    def _stash_copy(self, record: Callable[[Emitter], None]) -> None:
+        """Stash what ``record`` records."""
+        batches: list[Batch] = []
+        origin = f"s{time.monotonic_ns()}."
+        run_id, span_id = self.setting.run_id, self.request.span_id
+        scratch = Emitter(
+            run_id, span_id, batches.append, masker=self.emitter.masker, origin=origin
+        )
+        record(scratch)
+        batches.append(scratch.close())
+        self.stash(joined(batches))
 
     def on_stop(self, callback: Callable[[], None]) -> None:
         """Call ``callback`` shortly before this attempt is killed."""
@@ -259,6 +278,8 @@ class _Attempt:
                     },
                 )
             self.emitter.flush()  # before whatever may take longer than there is time
+            if not self._callbacks:
+                self._rest.stash()
             for callback in self._callbacks:
                 with contextlib.suppress(Exception):
                     callback()
