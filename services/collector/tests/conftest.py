@@ -26,6 +26,9 @@ METHODS = {
 }
 
 
+_COMMAND = (sys.executable, "-m", "spanbook_collector.cli")
+
+
 @dataclass(frozen=True)
 class Reply:
     """An HTTP answer."""
@@ -143,6 +146,7 @@ class Process:
     outputs: Path
     options: tuple[str, ...]
     environ: dict[str, str] = field(default_factory=dict)
+    files: int = 0  # how many it may have open, where that is limited
     popen: "subprocess.Popen[bytes] | Forked | None" = None
     address: str = ""
     http: str = ""
@@ -155,12 +159,13 @@ class Process:
         options = ["--outputs", str(self.outputs), "--grpc-port=0", "--http-port=0"]
         options += [f"--ready-file={ready}", *self.options]
         log = self.outputs.parent / f"{self.outputs.name}.log"
-        if not self.environ:
+        if not self.environ and not self.files:
             self.popen = ZYGOTE.fork(options, log)
         else:
             with log.open("ab") as stream:
+                limit = f"ulimit -n {self.files};" if self.files else ""
                 self.popen = subprocess.Popen(
-                    [sys.executable, "-m", "spanbook_collector.cli", *options],
+                    ["sh", "-c", f'{limit} exec "$@"', "sh", *_COMMAND, *options],
                     stdout=subprocess.DEVNULL,
                     stderr=stream,
                     env={**os.environ, **self.environ},

@@ -1,7 +1,7 @@
 /* Makes system calls of a process fail: while the file $FAULTS/<call> is there, with the errno in it.
 
    Built and preloaded by test_faults.py. "write" is that of a regular file, "fsync" of a file and
-   "fsync-folder" of a folder. */
+   "fsync-folder" of a folder. "clock" holds seconds by which the wall clock is wrong. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
@@ -11,9 +11,10 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
+#include <time.h>
 #include <unistd.h>
 
-static int fails(const char *call) {
+static int told(const char *call) {
     char path[4096], number[16] = {0};
     const char *folder = getenv("FAULTS");
     if (!folder) return 0;
@@ -23,9 +24,13 @@ static int fails(const char *call) {
     if (handle < 0) return 0;
     long got = syscall(SYS_read, handle, number, sizeof number - 1);
     syscall(SYS_close, handle);
-    if (got <= 0 || !atoi(number)) return 0;
-    errno = atoi(number);
-    return 1;
+    return got <= 0 ? 0 : atoi(number);
+}
+
+static int fails(const char *call) {
+    int number = told(call);
+    if (number) errno = number;
+    return number != 0;
 }
 
 static int is(int handle, mode_t kind) {
@@ -35,6 +40,11 @@ static int is(int handle, mode_t kind) {
 
 #define REAL(name) ((__typeof__(&name))dlsym(RTLD_NEXT, #name))
 
+int clock_gettime(clockid_t clock, struct timespec *time) {
+    int done = REAL(clock_gettime)(clock, time);
+    if (clock == CLOCK_REALTIME && done == 0) time->tv_sec += told("clock");
+    return done;
+}
 int fdatasync(int handle) { return fails("fdatasync") ? -1 : REAL(fdatasync)(handle); }
 int fsync(int handle) {
     return fails(is(handle, S_IFDIR) ? "fsync-folder" : "fsync") ? -1 : REAL(fsync)(handle);

@@ -179,6 +179,71 @@ def test_start_up_cuts_a_torn_tail_and_says_so(collector, otlp) -> None:
     assert sorted(_spans(running.sealed(run_id))) == sorted(ids)
 
 
+def test_start_up_leaves_alone_what_is_not_its_own(collector, otlp) -> None:
+    """Foreign files, folders, pipes and odd names among the journals stay; a block of zeros goes."""
+    running = collector()
+    assert running.stop() == 0
+    journals, late = running.outputs / "journals", running.outputs / "late"
+    run_id = otlp.id()
+    (journals / "notes.txt").write_text("mine")
+    (journals / f"{run_id}.journal").mkdir()
+    os.mkfifo(journals / f"{otlp.id()}.journal")
+    (journals / f"{run_id}-copy.journal").write_bytes(MAGIC + frame(Signal.TRACES, b""))
+    (late / f"{run_id}.123.journal").write_bytes(MAGIC)
+    mine = sorted(journals.glob("[!.]*"))
+    zeros = journals / f"{otlp.id()}.journal"
+    zeros.write_bytes(bytes(8192))
+    running.start()
+    assert sorted(journals.glob("[!.]*")) == mine
+    assert running.log.count("is no journal of a run; it is left alone") == 4
+    assert running.health()["runs_in_progress"] == []
+    whole = otlp.spans(run_id, 1, declared=(1, 0, 0))
+    assert running.post("traces", whole).status == 503  # there is a folder in its journal's place
+    (journals / f"{run_id}.journal").rmdir()
+    assert running.post("traces", whole).status == 200
+    assert running.sealed(run_id)["spanbook"]["complete"] is True
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (b"spanbook journal 2\nsomething new", "another version of spanbook"),
+        (MAGIC + frame(7, b"profiles"), "a newer version of spanbook"),
+        (b"something else", "is no spanbook journal"),
+    ],
+)
+def test_start_up_does_not_touch_another_versions_journal(collector, otlp, content, told) -> None:
+    """A journal that this version cannot read whole is neither cut nor written over."""
+    running = collector()
+    assert running.stop() == 0
+    journal = running.outputs / "journals" / f"{otlp.id()}.journal"
+    journal.write_bytes(content)
+    with pytest.raises(AssertionError, match=told):
+        running.start()
+    assert running.popen.wait() == 1
+    assert "Traceback" not in running.log
+    assert journal.read_bytes() == content
+
+
+def test_start_up_keeps_what_stands_behind_damage(collector, otlp) -> None:
+    """A frame that the disk garbled costs its own spans only, and is told."""
+    running = collector("--grace=0")
+    run_id, ids = otlp.id(), [otlp.id(8) for _ in range(3)]
+    for span in ids:
+        running.export("traces", otlp.spans(run_id, ids=[span]))
+    running.kill()
+    journal = running.outputs / "journals" / f"{run_id}.journal"
+    content = bytearray(journal.read_bytes())
+    content[content.index(bytes.fromhex(ids[1]))] ^= 1
+    journal.write_bytes(content)
+    running.start()
+    assert "are damaged" in running.log
+    running.export("traces", otlp.spans(run_id, 1, declared=(4, 0, 0)))
+    sealed = running.sealed(run_id)
+    assert {ids[0], ids[2]} < set(_spans(sealed))
+    assert sealed["spanbook"]["received"]["spans"] == 3
+
+
 def test_a_run_that_was_complete_at_the_crash_is_sealed_at_the_start(collector, otlp) -> None:
     """The counts are taken up from the journal."""
     running = collector("--grace=0.5")

@@ -1,8 +1,10 @@
 """System calls that fail in the real collector and its sealer: nothing acknowledged is lost."""
 
+import contextlib
 import errno
 import os
 import shutil
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -27,6 +29,12 @@ class Faults:
             path.unlink()
         for call in calls:
             (self._folder / call).write_text(str(fault))
+
+    def set_clock(self, years: int) -> None:
+        """Have the wall clock jump to so many years from now."""
+        aside = self._folder.with_name("clock")
+        aside.write_text(str(years * 365 * 86400))
+        aside.replace(self._folder / "clock")
 
 
 @pytest.fixture(scope="module")
@@ -129,3 +137,56 @@ def test_a_folder_that_is_gone_is_a_passing_fault(collector, otlp, until, tmp_pa
     whole = otlp.spans(run_id, 1, declared=(1, 0, 0))
     until(lambda: running.post("traces", whole).status == 200, 20)
     assert running.sealed(run_id)["spanbook"]["complete"] is True
+
+
+def test_a_clock_that_jumps_seals_nothing(collector, otlp, until, faults) -> None:
+    """Grace and idle go by a clock that does not jump; the seal's time is what the clock says."""
+    running = collector("--idle=600", "--grace=600", environ=faults.environ)
+    idle, ending = otlp.id(), otlp.id()
+    running.export("traces", otlp.spans(idle))
+    running.export("traces", otlp.spans(ending, declared=(2, 0, 0)))
+    for years in (20, -30, 0):
+        faults.set_clock(years)
+        _seal_another(running, otlp, until)
+        assert {r["run"] for r in running.health()["runs_in_progress"]} == {idle, ending}
+    faults.set_clock(20)  # now both were last heard of twenty years ago
+    running.kill()
+    running.start()
+    _seal_another(running, otlp, until)
+    assert {r["run"] for r in running.health()["runs_in_progress"]} == {idle, ending}
+    running.export("traces", otlp.spans(ending))
+    assert running.sealed(ending)["spanbook"]["sealedAt"].startswith("204")
+
+
+def _seal_another(running, otlp, until) -> None:
+    """See a run through, so that the collector has looked at all of them meanwhile."""
+    run_id = otlp.id()
+    looks = running.health()["uptime_seconds"] + 1
+    running.export("traces", otlp.spans(run_id, declared=(1, 0, 0)))
+    running.sealed(run_id)
+    until(lambda: running.health()["uptime_seconds"] > looks, 20)
+
+
+def test_a_clock_that_stands_does_not_keep_a_dead_run(collector, otlp, faults) -> None:
+    """The idle limit ends a run also where the clock goes back all the while."""
+    running = collector("--idle=1", environ=faults.environ)
+    run_id = otlp.id()
+    running.export("traces", otlp.spans(run_id))
+    faults.set_clock(-40)
+    assert running.sealed(run_id)["spanbook"]["reason"] == "idle"
+
+
+def test_few_open_files_are_enough(collector, otlp, until) -> None:
+    """With 64 of them many runs are taken and sealed, and connections beyond the share closed."""
+    running = collector("--idle=1", "--log-level=warning", files=64)
+    runs = [otlp.id() for _ in range(80)]
+    for run_id in runs:
+        running.export("traces", otlp.spans(run_id))
+    with contextlib.ExitStack() as stack:
+        host, port = running.http.removeprefix("http://").split(":")
+        for _ in range(64):
+            stack.enter_context(socket.create_connection((host, int(port)), timeout=10))
+        for run_id in runs:
+            running.sealed(run_id, 60)
+    until(lambda: running.health()["status"] == "ok", 20)
+    assert "ulimit -n" in running.log

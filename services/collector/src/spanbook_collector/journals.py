@@ -135,8 +135,10 @@ class Committer:
 
     disk: Disk
     fsync: bool = True
+    most_open: int = 1000  # journals whose files stay open between rounds
     rounds: int = 0
     failures: int = 0
+    _open: "OrderedDict[Journal, None]" = field(default_factory=OrderedDict)  # the last used last
     _queue: list[_Waiting] = field(default_factory=list)
     _running: "asyncio.Task[None] | None" = None
 
@@ -193,6 +195,11 @@ class Committer:
                 journal.keep()
         for journal, why in failed.items():
             self._roll_back(journal, why)
+        for journal in frames:
+            self._open[journal] = None
+            self._open.move_to_end(journal)
+        while len(self._open) > self.most_open:
+            self._open.popitem(last=False)[0].close()
         return failed
 
     def _sync(self, dirty: list[Journal]) -> dict[Journal, OSError]:
@@ -236,6 +243,7 @@ class Committer:
         """
 
         def work() -> None:
+            self._open.pop(journal, None)
             journal.close()
             if remove:
                 self.disk.unlink(journal.path)

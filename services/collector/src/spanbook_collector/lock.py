@@ -20,7 +20,13 @@ def lock_folder(folder: Path, *, wait: float = _WAIT) -> int:
         CollectorError: another collector is at work there.
     """
     path = folder / ".lock"
-    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    except OSError as error:
+        raise CollectorError(
+            f"{path} cannot be opened: {error.strerror}. Give it to the user that runs this "
+            "collector, or name another folder with --outputs (SPANBOOK_OUTPUTS)."
+        ) from error
     deadline = time.monotonic() + wait
     while True:
         try:

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 from pathlib import Path
 
 from spanbook_runfile.errors import NotARunFileError
@@ -15,6 +16,7 @@ from spanbook_collector.runs import Runs, file_age
 from spanbook_collector.tally import Tally, is_beside
 
 log = logging.getLogger(__name__)
+_ASIDE = re.compile(rf"{RUN_ID.pattern}\.\d+\{SUFFIX}")  # late data beside late data: Runs names it
 
 
 def recover(runs: Runs) -> None:
@@ -27,9 +29,8 @@ def recover(runs: Runs) -> None:
         for path in folder.glob(".*.tmp"):  # of a sealer that was killed
             path.unlink(missing_ok=True)
     for path in _journal_files(runs.settings.late):
-        if RUN_ID.fullmatch(path.stem):
-            journal, _ = _read(path, runs)
-            runs.late[path.stem] = journal
+        journal, _ = _read(path, runs)
+        runs.late[path.stem] = journal
     for path in _journal_files(runs.settings.journals):
         age = file_age(path)
         journal, tally = _read(path, runs)
@@ -51,9 +52,9 @@ def recover(runs: Runs) -> None:
 def _journal_files(folder: Path) -> list[Path]:
     found = []
     for path in sorted(folder.glob("[!.]*")):
-        if path.suffix == SUFFIX and RUN_ID.fullmatch(path.name[:32]):
+        if path.suffix == SUFFIX and RUN_ID.fullmatch(path.stem) and path.is_file():
             found.append(path)
-        else:
+        elif not _ASIDE.fullmatch(path.name):
             log.warning("%s is no journal of a run; it is left alone.", path)
     return found
 
@@ -65,7 +66,16 @@ def _read(path: Path, runs: Runs) -> tuple[Journal, Tally]:
     try:
         with path.open("rb") as stream:
             for signal, payload, behind in read_frames(stream):
-                journal.remember(frame_head(signal, payload), behind - len(payload) - 9)
+                head = frame_head(signal, payload)
+                begin = behind - len(payload) - len(head)
+                if begin > max(end, len(MAGIC)):
+                    log.error(
+                        "%s: bytes %d to %d are damaged; what is behind them stays.",
+                        path,
+                        end,
+                        begin,
+                    )
+                journal.remember(head, begin)
                 end = behind
                 if is_beside(payload):
                     continue
@@ -75,7 +85,7 @@ def _read(path: Path, runs: Runs) -> tuple[Journal, Tally]:
                     log.warning("%s: the frame before byte %d: %s", path, behind, error)
     except (OSError, NotARunFileError) as error:
         raise CollectorError(
-            f"{path} cannot be recovered: {error} Mend it or move it elsewhere, then start again."
+            f"{path} cannot be taken up: {error} Mend it or move it elsewhere, then start again."
         ) from error
     _cut(path, end)
     journal.taken_up(end)

@@ -80,6 +80,7 @@ class Runs:
         self._numbers: dict[str, int] = {}  # of a service instance's present run
         self._seals: set[asyncio.Task[None]] = set()
         self._recalling = asyncio.Lock()
+        self._started = time.monotonic()
 
     # -- in ------------------------------------------------------------------------------
 
@@ -177,11 +178,19 @@ class Runs:
 
     # -- out -----------------------------------------------------------------------------
 
-    def look(self) -> None:
-        """Start the seals that are due."""
+    def look(self, *, last: bool = False) -> None:
+        """Start the seals that are due; ``last``: there will be no later look.
+
+        The runner of a run that was taken up is given the grace period to come again: that nothing
+        was heard while no collector listened, by a clock that may have jumped, says nothing.
+        """
         now = time.monotonic()
+        listened = last or now - self._started >= self.settings.grace
         for run in list(self.in_progress.values()):
-            if reason := run.due(now, self.settings):
+            reason = run.due(now, self.settings)
+            if reason is SealReason.COMPLETE or (
+                reason and (listened or run.last >= self._started)
+            ):
                 self._start_seal(run, reason)
 
     def _start_seal(self, run: RunInProgress, reason: SealReason) -> None:
@@ -230,7 +239,7 @@ class Runs:
 
     async def finish(self, seconds: float) -> None:
         """Let the seals of complete runs end, for at most so long."""
-        self.look()
+        self.look(last=True)
         if self._seals:
             await asyncio.wait(self._seals, timeout=seconds)
 

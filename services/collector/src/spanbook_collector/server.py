@@ -9,7 +9,7 @@ import os
 import resource
 import signal
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from aiohttp import web
@@ -34,6 +34,7 @@ from spanbook_collector.site import Site
 
 log = logging.getLogger(__name__)
 _TICK = 0.25  # seconds between looks for runs to seal
+_MANY = 1 << 20  # files, where the system sets no limit
 Routes = Callable[[Settings, Ingest, Budget], Iterable[web.RouteDef]]
 HTTP_ROUTES: tuple[Routes, ...] = (
     http_receiver.routes,
@@ -78,11 +79,11 @@ class Collector:
         Raises:
             CollectorError: a folder or port cannot be used; the message says what to change.
         """
-        settings = self.settings
-        make_folders(settings)
-        _raise_file_limit()
+        make_folders(self.settings)
+        share = _raise_file_limit() // 4
+        settings = self.settings = _within(share, self.settings)
         self._lock = lock_folder(settings.journals)
-        self.committer = Committer(self.disk, fsync=settings.fsync == "always")
+        self.committer = Committer(self.disk, fsync=settings.fsync == "always", most_open=share)
         self.sealer = Sealer(settings.runs, self._lock)
         self.runs = Runs(settings, self.disk, self.committer, self.sealer)
         self.ingest = Ingest(self.runs)
@@ -159,11 +160,31 @@ def make_folders(settings: Settings) -> None:
             ) from error
 
 
-def _raise_file_limit() -> None:
-    """Each run in progress and each connection has a file open."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+def _raise_file_limit() -> int:
+    """Have as many files open as the system lets us; how many that are."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     with contextlib.suppress(ValueError, OSError):
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        soft = hard
+    return _MANY if soft == resource.RLIM_INFINITY else soft
+
+
+def _within(share: int, settings: Settings) -> Settings:
+    """The settings, with no more connections than there are files for.
+
+    A quarter of the files for each port's connections and for journals: without the last quarter no
+    run could be sealed, which is what gives files back.
+    """
+    if settings.max_connections <= share:
+        return settings
+    log.warning(
+        "Only %d connections on each port, not %d (--max-connections): the system allows this "
+        "process %d open files (ulimit -n).",
+        share,
+        settings.max_connections,
+        4 * share,
+    )
+    return replace(settings, max_connections=share)
 
 
 def _told_in_a_line(record: logging.LogRecord) -> bool:

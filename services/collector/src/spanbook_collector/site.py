@@ -1,6 +1,7 @@
 """The HTTP port: aiohttp's TCP site, with a limit on connections, and errors as OTLP has them."""
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 from aiohttp import web
@@ -21,7 +22,16 @@ _MOST = 300  # characters of a message: it quotes what came
 class Connection(web.RequestHandler):
     """One connection: what is no HTTP, and a fault of ours, has a Status body, too."""
 
-    __slots__ = ()
+    __slots__ = ("_leave",)
+
+    def __init__(self, server: web.Server, leave: Callable[[], None]) -> None:
+        super().__init__(server, loop=asyncio.get_running_loop(), **_OPTIONS)
+        self._leave = leave
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """Tell that there is room for another one."""
+        self._leave()
+        super().connection_lost(exc)
 
     def handle_error(
         self,
@@ -45,6 +55,7 @@ class Site(web.TCPSite):
     def __init__(self, runner: web.AppRunner, settings: Settings) -> None:
         super().__init__(runner, settings.host, settings.http_port)
         self._settings = settings
+        self._open = 0  # the server's own count knows a connection only some moments later
 
     async def start(self) -> None:
         """Listen.
@@ -58,16 +69,21 @@ class Site(web.TCPSite):
             self._protocol,
             self._settings.host,
             self._settings.http_port,
-            backlog=min(self._settings.max_connections, 1024),
+            # As many are accepted before those beyond the limit are closed.
+            backlog=min(1 + self._settings.max_connections // 4, 1024),
         )
 
     def _protocol(self) -> asyncio.Protocol:
         server = self._runner.server
         if server is None:
             raise AssertionError("the runner is set up")
-        if len(server.connections) >= self._settings.max_connections:
+        if self._open >= self._settings.max_connections:
             return _Closed()
-        return Connection(server, loop=asyncio.get_running_loop(), **_OPTIONS)
+        self._open += 1
+        return Connection(server, self._leave)
+
+    def _leave(self) -> None:
+        self._open -= 1
 
 
 class _Closed(asyncio.Protocol):
