@@ -24,6 +24,7 @@ SCRIPTS: Final = (
     "models.js",
     "api.js",
     "links.js",
+    "leftout.js",
     "ahead.js",
     "install.js",
 )

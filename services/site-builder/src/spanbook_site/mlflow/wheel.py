@@ -18,6 +18,7 @@ from typing import Final
 import orjson
 
 from spanbook_site.errors import SiteError
+from spanbook_site.mlflow.leftout import UNUSED
 
 VERSION: Final = "3.17.2"
 SHA256: Final = "4e44c03791beb518d8b0a40b0982d958c2634d902f46d67d7907c82107f21fac"
@@ -27,16 +28,6 @@ MARK: Final = "spanbook.json"  # says which wheel a folder was made from
 _BUILD = "mlflow/server/js/build/"
 _LICENSES = f"mlflow-{VERSION}.dist-info/licenses/"
 _PIP_SECONDS = 600
-# What no page of a read-only tracker loads; tests/mlflow/test_ui.py fails if one does. Of the icon
-# font only the form that every browser of the last ten years takes (woff2) is kept.
-_UNUSED = (
-    "lib/notebook-trace-renderer/*",
-    "asset-manifest.json",
-    "static/media/fontawesome-webfont.*.eot",
-    "static/media/fontawesome-webfont.*.svg",
-    "static/media/fontawesome-webfont.*.ttf",
-    "static/media/fontawesome-webfont.*.woff",
-)
 
 
 class MlflowUiError(SiteError):
@@ -58,7 +49,7 @@ def installed(ui: Path) -> bool:
     return (
         isinstance(mark, dict)
         and mark.get("sha256") == SHA256
-        and mark.get("unused") == list(_UNUSED)
+        and set(mark.get("unused", [""])) <= set(UNUSED)  # one with more is as good
     )
 
 
@@ -86,10 +77,10 @@ def fetch(ui: Path, *, wheel: Path | None = None) -> int:
 
 
 def files(ui: Path) -> Iterator[tuple[str, Path]]:
-    """Every file of a UI but ``index.html``: its address under ``mlflow/``, and where it is."""
+    """Every file of a UI that a site has, but ``index.html``: its address under ``mlflow/``, and where it is."""
     for path in sorted(ui.rglob("*")):
         name = path.relative_to(ui).as_posix()
-        if path.is_file() and name not in (MARK, "index.html"):
+        if path.is_file() and name not in (MARK, "index.html") and not _unused(name):
             yield (name if name.startswith("licenses/") else f"static-files/{name}"), path
 
 
@@ -152,7 +143,7 @@ def _unpack(wheel: Path, target: Path) -> int:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(archive.read(info))
             count += 1
-    mark = {"version": VERSION, "sha256": SHA256, "unused": list(_UNUSED)}
+    mark = {"version": VERSION, "sha256": SHA256, "unused": list(UNUSED)}
     (target / MARK).write_bytes(orjson.dumps(mark))
     return count
 
@@ -166,4 +157,8 @@ def _wanted(name: str) -> str | None:
     if not name.startswith(_BUILD):
         return None
     name = name.removeprefix(_BUILD)
-    return None if any(fnmatchcase(name, pattern) for pattern in _UNUSED) else name
+    return None if _unused(name) else name
+
+
+def _unused(name: str) -> bool:
+    return any(fnmatchcase(name, pattern) for pattern in UNUSED)
