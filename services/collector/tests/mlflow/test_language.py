@@ -13,6 +13,15 @@ from mlflow_rest import Api
         ("attributes.artifact_uri LIKE 'mlflow-artifacts:%'", 1),
         ("user_id = 'ada'", 1),
         ("metrics.loss < 1e3 AND params.lr != 'x'", 1),
+        ("params.lr LIKE '%t%'", 1),
+        ("params.lr LIKE 'it_s'", 1),
+        ("params.lr LIKE 'it_'", 0),
+        ("params.lr LIKE '_t%s%%'", 1),
+        ("params.lr LIKE 'T%'", 0),
+        ("params.lr ILIKE 'IT%S'", 1),
+        ("params.lr LIKE '%t%t%'", 0),
+        ("tags.long LIKE '" + "%a" * 60 + "%b'", 0),  # within the time of a request
+        ("tags.long LIKE '" + "%a" * 60 + "%'", 1),
     ],
 )
 def test_filters_find_what_mlflows_server_finds(
@@ -44,6 +53,7 @@ def sealed_run(module_collector) -> tuple[Api, str]:
     run = made["run"]["info"]["run_id"]
     api.post("runs/log-metric", run_id=run, key="loss", value=0.75, timestamp=1)
     api.post("runs/log-parameter", run_id=run, key="lr", value="it's")
+    api.post("runs/set-tag", run_id=run, key="long", value="a" * 8000)
     api.post("runs/update", run_id=run, status="FINISHED")
     module_collector.sealed(run[:32])
     return api, experiment

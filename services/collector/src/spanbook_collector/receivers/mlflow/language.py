@@ -1,7 +1,7 @@
 """MLflow's filter language: fields, conditions on them, and clauses of order."""
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -38,6 +38,11 @@ _ALIASES: Final = {
     "id": "run_id",
 }
 _NUMERIC: Final = {
+    "timestamp",
+    "timestamp_ms",
+    "execution_time",
+    "execution_time_ms",
+    "end_time_ms",
     "start_time",
     "end_time",
     "creation_time",
@@ -54,6 +59,27 @@ _COMPARE: Final[dict[str, Callable[[Any, Any], bool]]] = {
     "<": lambda a, b: a < b,
     "<=": lambda a, b: a <= b,
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Language:
+    """What one kind of search knows: entities, other names of attributes, attributes that IN takes."""
+
+    kinds: Mapping[str, str]
+    aliases: Mapping[str, str]
+    among: Collection[str]
+
+
+RUNS: Final = Language(_KINDS, _ALIASES, {"run_id"})
+TRACES: Final = Language(
+    kinds={
+        **dict.fromkeys(("tag", "tags"), "tag"),
+        **dict.fromkeys(("attribute", "attributes", "trace"), "attribute"),
+        **dict.fromkeys(("metadata", "request_metadata"), "metadata"),
+    },
+    aliases={"state": "status", "trace_id": "request_id"},
+    among={"name", "status", "request_id", "run_id", "client_request_id"},
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,17 +120,35 @@ class Condition:
 
 
 def _like(pattern: str, text: str, *, folded: bool) -> bool:
-    """SQL's LIKE: % is any text, _ any character."""
-    parts = {"%": ".*", "_": "."}
-    regex = "".join(parts.get(c, re.escape(c)) for c in pattern)
-    flags = re.DOTALL | (re.IGNORECASE if folded else 0)
-    return re.fullmatch(regex, text, flags) is not None
+    """SQL's LIKE: % is any text, _ any character.
+
+    Not by a regular expression: a pattern of many % would have one try for hours.
+    """
+    if folded:
+        pattern, text = pattern.lower(), text.lower()
+    at = begin = 0  # in the pattern, and in the text
+    star, resume = -1, 0  # the last %, and where in the text what follows it is tried next
+    while begin < len(text):
+        if at < len(pattern) and pattern[at] == "%":
+            star, resume = at, begin
+            at += 1
+        elif at < len(pattern) and pattern[at] in ("_", text[begin]):
+            at, begin = at + 1, begin + 1
+        elif star >= 0:
+            resume += 1
+            at, begin = star + 1, resume
+        else:
+            return False
+    return not pattern[at:].strip("%")
 
 
 class Parser:
     """Reads one text, token by token."""
 
-    def __init__(self, text: str, what: str, attributes: Iterable[str]) -> None:
+    def __init__(
+        self, text: str, what: str, attributes: Iterable[str], language: Language = RUNS
+    ) -> None:
+        self.language = language
         self.text, self.what, self.attributes = text, what, sorted(attributes)
         self.tokens: list[tuple[str, str]] = []
         at, end = 0, len(text.rstrip())
@@ -173,14 +217,15 @@ class Parser:
         return Condition(field, op, self._value(field, op))
 
     def _null(self, field: Field, op: str) -> Condition:
-        if field.kind not in ("param", "tag"):
+        if field.kind not in ("param", "tag", "metadata"):
             raise self._fault(f"{op} is for tags and parameters.")
         return Condition(field, op, None)
 
     def _among(self, field: Field, op: str) -> Condition:
-        allowed = field.kind == "dataset" or (field.kind == "attribute" and field.key == "run_id")
-        if not allowed:
-            raise self._fault(f"{op} is for the attribute 'run_id' and for datasets.")
+        attribute = field.kind == "attribute" and field.key in self.language.among
+        if not attribute and field.kind != "dataset":
+            names = " and ".join(repr(name) for name in sorted(self.language.among))
+            raise self._fault(f"{op} is for the attribute {names} and for datasets.")
         if self._take() != ("op", "("):
             raise self._fault(f"{op} takes a list in brackets.")
         values = []
@@ -219,11 +264,11 @@ class Parser:
             raise self._fault("It must begin with a field, such as metrics.loss.")
         if self._peek() != ("op", "."):
             return self._attribute(_bare(kind, first))
-        entity = _KINDS.get(first)
+        entity = self.language.kinds.get(first)
         if entity is None:
             raise self._fault(
-                f"Invalid entity type '{first[:40]}'. Valid values are ['metric', 'parameter', "
-                "'tag', 'attribute', 'dataset']"
+                f"Invalid entity type '{first[:40]}'. Valid values are "
+                f"{list(dict.fromkeys(self.language.kinds.values()))}"
             )
         self._take()
         key = self._rest()
@@ -234,7 +279,7 @@ class Parser:
         return Field(entity, key)
 
     def _attribute(self, key: str) -> Field:
-        key = key if key in self.attributes else _ALIASES.get(key, key)
+        key = key if key in self.attributes else self.language.aliases.get(key, key)
         if key not in self.attributes:
             raise self._fault(
                 f"Invalid attribute key '{key[:40]}' specified. Valid keys are {self.attributes}"

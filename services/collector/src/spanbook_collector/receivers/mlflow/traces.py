@@ -14,16 +14,23 @@ from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 from spanbook_runfile import names
 from spanbook_runfile.names import ChildStatus
 
-from spanbook_collector.receivers.mlflow import alone, experiments, fields, search, views
+from spanbook_collector.receivers.mlflow import (
+    alone,
+    experiments,
+    fields,
+    search,
+    trace_search,
+    views,
+)
 from spanbook_collector.receivers.mlflow.book import Book
 from spanbook_collector.receivers.mlflow.calls import Call, Json
 from spanbook_collector.receivers.mlflow.errors import MlflowError, missing
 from spanbook_collector.receivers.mlflow.records import MS, Place
+from spanbook_collector.receivers.mlflow.trace_search import SOURCE
 from spanbook_collector.receivers.mlflow.tracking import ref_of
 from spanbook_collector.receivers.mlflow.views import Ref, Told
 
 FOLDER = "traces"  # of the spans' files, among the run's artifacts
-SOURCE = "mlflow.sourceRun"
 LOCATION = "mlflow.artifactLocation"
 _V2_STATES = {"STATE_UNSPECIFIED": "TRACE_STATUS_UNSPECIFIED"}
 
@@ -194,11 +201,9 @@ async def search_v3(call: Call) -> Json:
 async def _search(
     call: Call, wanted: list[str]
 ) -> tuple[list[tuple[str, Mapping[str, Any]]], Json]:
-    if fields.text(call.body, "filter", ""):
-        raise MlflowError(
-            "Traces are searched without a filter here: they lie in the run that made them.",
-            "NOT_IMPLEMENTED",
-        )
+    asked = trace_search.search(
+        fields.text(call.body, "filter", ""), fields.texts(call.body, "order_by")
+    )
     runs = [call.home.run] if call.home else list(call.tracking.ingest.runs.in_progress)
     told_of = [told for run in runs for told in await call.tracking.all_told(run)]
     found = {
@@ -207,11 +212,11 @@ async def _search(
         for trace, about in told.logged.traces.items()
         if about.get("experiment") in wanted
     }
-    newest = sorted(found.items(), key=lambda pair: int(str(pair[1].get("time", 0))), reverse=True)
+    every = asked(list(found.items()))
     most = fields.whole(call.body, "max_results", 100) or 100
     begin = search.offset(fields.text(call.body, "page_token", ""))
-    more = begin + most < len(newest)
-    return newest[begin : begin + most], {
+    more = begin + most < len(every)
+    return every[begin : begin + most], {
         "next_page_token": search.token(begin + most)
     } if more else {}
 
@@ -262,12 +267,11 @@ def _listed(body: Json, key: str) -> dict[str, str]:
 
 
 def _v2(trace: str, told: Mapping[str, Any]) -> Json:
-    duration = str(told.get("duration") or "0s").removesuffix("s")
     return {
         "request_id": trace,
         "experiment_id": told.get("experiment", "0"),
         "timestamp_ms": int(told.get("time", 0)),
-        "execution_time_ms": int(float(duration) * 1000),
+        "execution_time_ms": trace_search.duration_ms(told),
         "status": _V2_STATES.get(str(told.get("state")), told.get("state")),
         "request_metadata": _pairs(told.get("metadata") or {}),
         "tags": _pairs(_live(told)),
