@@ -344,20 +344,60 @@ def test_a_members_name_means_nothing(
     assert not list(tmp_path.parent.rglob("climbed.json"))
 
 
-@pytest.mark.parametrize(
-    ("content", "more", "why"),
-    [
-        (b"not a zip", {}, "zip cannot be read"),
-        (zipped(run__json=b"{}"), {}, "no run file"),
-        (zipped(run__json=b'{"resourceSpans": []}'), {}, "not sealed"),
-        (zipped(run__json=OK.replace(b'"success"', b'"failure"', 1)), {}, "changed"),
-        (zipped(zeros=bytes(3 << 20)), {}, "over the size limit"),
-        (zipped(run__json=OK), {"size": 5 << 20}, "over the limit"),
-        (zipped(run__json=OK), {"digest": "sha256:" + "0" * 64}, "its digest"),
-        (zipped(), {}, "empty"),
-        (zipped(**{f"f{n}": b"" for n in range(1001)}), {}, "1,001 files"),
-    ],
-)
+def linked() -> bytes:
+    """A zip whose member is a symbolic link."""
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        link = zipfile.ZipInfo("run.json")
+        link.create_system, link.external_attr = 3, 0o120777 << 16
+        archive.writestr(link, "/etc/passwd")
+    return out.getvalue()
+
+
+def protected() -> bytes:
+    """A zip that says that its member is encrypted."""
+    content = bytearray(zipped(run__json=OK))
+    for header, flags in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        content[content.index(header) + flags] |= 1
+    return bytes(content)
+
+
+BAD: dict[str, tuple[bytes, dict[str, object], str]] = {
+    "nothing": (b"", {}, "zip cannot be read"),
+    "no zip": (b"not a zip", {}, "zip cannot be read"),
+    "half a zip": (zipped(run__json=OK)[:5000], {}, "zip cannot be read"),
+    "protected": (protected(), {}, "zip cannot be read"),
+    "a link": (linked(), {}, "not a run file"),
+    "a zip in a zip": (zipped(run__json=zipped(run__json=OK)), {}, "not a run file"),
+    "no run": (zipped(run__json=b"{}"), {}, "no run file"),
+    "no run, unzipped": (b'{"resourceSpans": 1}', {}, "no run file"),
+    "one of two": (zipped(a__json=OK, b__json=b"{}"), {}, "no run file"),
+    "not sealed": (zipped(run__json=b'{"resourceSpans": []}'), {}, "not sealed"),
+    "changed": (zipped(run__json=OK.replace(b'"success"', b'"failure"', 1)), {}, "changed"),
+    "a bomb": (zipped(zeros=bytes(3 << 20)), {}, "over the size limit"),
+    "large by its listing": (zipped(run__json=OK), {"size": 5 << 20}, "over the limit"),
+    "larger than listed": (bytes(3 << 20), {"size": 5}, "more than 2,097,152 bytes came"),
+    "of another digest": (zipped(run__json=OK), {"digest": "sha256:" + "0" * 64}, "its digest"),
+    "empty": (zipped(), {}, "empty"),
+    "of many files": (zipped(**{f"f{n}": b"" for n in range(1001)}), {}, "1,001 files"),
+}
+
+
+def test_large_zips_and_single_files_are_read_too(
+    github: FakeGitHub, gather: Callable[..., Collected], tmp_path: Path
+) -> None:
+    """The form of zips above 4 GB, which some writers always take, and a file that was uploaded unzipped."""
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive, archive.open("r.json", "w", force_zip64=True) as to:
+        to.write(OK)
+    github.artifacts = [
+        FakeArtifact(1, "spanbook-run-1", out.getvalue()),
+        FakeArtifact(2, "spanbook-run-2", FAILED),
+    ]
+    assert gather().new == 2
+
+
+@pytest.mark.parametrize(("content", "more", "why"), BAD.values(), ids=BAD)
 def test_a_bad_artifact_is_refused_alone(
     github: FakeGitHub,
     gather: Callable[..., Collected],
