@@ -29,7 +29,7 @@ ENGINE := $(shell scripts/engine 2>/dev/null)
 PACKAGES := libs/runfile services/runner services/collector services/site-builder services/viewer
 PYTHONS := $(PACKAGES) tests bench pipelines
 
-.PHONY: help demo up run down watch watch-test watch-types types check-version dist push-image push-manifest test test-mlflow lint format ci bench screenshots lock clean venv browser \
+.PHONY: help demo up run down engine watch watch-test watch-types types check-version dist push-image push-manifest test test-mlflow lint format ci bench screenshots lock clean venv browser \
         build-docker-images test-and-run-pipeline publish-site keep-history summary
 
 help: ## this list
@@ -46,7 +46,7 @@ else
 	$(BIN)/spanbook run $(PIPELINE) --local --keep-serving
 endif
 
-up: ## start collector, site-builder and viewer in the background (Docker)
+up: engine ## start collector, site-builder and viewer in the background (Docker)
 	@mkdir -p pipeline-outputs
 	docker compose up --build --detach --wait collector site-builder viewer
 	@echo "The tracker is at http://127.0.0.1:$(SPANBOOK_VIEWER_PORT); make run runs the pipeline, make down stops."
@@ -59,8 +59,11 @@ else
 	$(BIN)/spanbook run $(PIPELINE) --local
 endif
 
-down: ## stop the stack; outputs stay
+down: engine ## stop the stack; outputs stay
 	docker compose down --remove-orphans
+
+engine:
+	@[ "$(ENGINE)" = docker ] || { echo "$(MAKECMDGOALS) needs a Docker engine and its compose, and $(if $(filter local,$(SPANBOOK_ENGINE)),SPANBOOK_ENGINE=local says to use none,none answers). make demo and make run do without." >&2; exit 1; }
 
 watch: venv ## rerun the pipeline and rebuild the site whenever a file of it is saved
 	$(BIN)/watchfiles --ignore-paths pipeline-outputs "$(MAKE) run" $(PIPELINE) services/runner/src libs/runfile/src
@@ -113,7 +116,7 @@ screenshots: venv browser ## take the pictures of docs/images from sample runs
 
 # -- the ancestor's names ----------------------------------------------------------------------
 
-build-docker-images: ## build the four images
+build-docker-images: engine ## build the four images
 	docker compose build
 
 test-and-run-pipeline: ## run the pipeline with the ci sizes and leave the run file and the site in pipeline-outputs/

@@ -373,3 +373,25 @@ def test_a_job_without_a_run_has_a_summary() -> None:
     done = make("summary", SPANBOOK_OUTPUTS_DIR="/nowhere")
     assert done.returncode == 0
     assert "has no run file" in done.stdout
+
+
+def test_a_pipeline_that_is_not_there_is_told_at_once(tmp_path: Path) -> None:
+    """Where nothing could run, no file is waited for."""
+    done = make(
+        "test-and-run-pipeline",
+        "PIPELINE=pipelines/nope",
+        SPANBOOK_ENGINE="local",
+        SPANBOOK_OUTPUTS_DIR=tmp_path,
+    )
+    assert done.returncode == 2
+    assert "There is no pipelines/nope" in done.stderr
+    assert "left no run file" not in done.stderr
+
+
+@pytest.mark.parametrize("target", ["up", "down", "build-docker-images"])
+def test_what_needs_docker_says_so(target: str) -> None:
+    """Without an engine these do nothing but say what they need."""
+    done = make(target, SPANBOOK_ENGINE="local")
+    assert done.returncode == 2
+    assert f"{target} needs a Docker engine" in done.stderr
+    assert done.stdout == ""
