@@ -19,6 +19,11 @@ DOCUMENTS = [*sorted(ROOT.glob("*.md")), *sorted(ROOT.glob("docs/**/*.md"))]
 SHELL = re.compile(r"^```sh\n(.*?)^```", re.DOTALL | re.MULTILINE)
 TOOLS = ("spanbook", "spanbook-site", "spanbook-collector", "spanbook-viewer")
 
+GIVEN = """
+import matplotlib.pyplot as plt, pandas as pd
+fig, frame, onnx_bytes = plt.figure(), pd.DataFrame({"score": [1]}), bytes(2)
+"""
+
 
 class Page(HTMLParser):
     """Where a page leads, and the ids in it."""
@@ -129,3 +134,22 @@ def test_what_the_docs_import_is_there() -> None:
                 exec(line, {})  # a line of our own documents
                 found += 1
     assert found
+
+
+def test_the_how_tos_log_calls_do_what_they_say(tmp_path: Path) -> None:
+    """Each call of the block under "Log" takes what a reader would hand to it; outside a run it prints."""
+    page = (ROOT / "docs/how-to.md").read_text()
+    _, _, after = page.partition("\n## Log\n")
+    block = re.search(r"```python\n(.*?)```", after, re.DOTALL)
+    assert block is not None
+    (tmp_path / "report.html").write_text("<p>good</p>")
+    told = subprocess.run(
+        [sys.executable, "-c", GIVEN + block[1]],
+        env={**os.environ, "MPLBACKEND": "Agg"},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert told.returncode == 0, told.stderr
+    assert len(told.stdout.splitlines()) == block[1].count("\nlog.")
