@@ -3,6 +3,7 @@
 import os
 import re
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -83,6 +84,30 @@ def test_one_artifact_is_deployed_also_by_a_second_attempt() -> None:
         assert up["with"]["name"] == jobs(path)["build"]["outputs"]["pages"]
         assert "run_attempt" in up["with"]["name"]
         assert deploy["with"]["artifact_name"] == "${{ needs.build.outputs.pages }}"
+
+
+def test_the_ten_lines_of_the_docs_call_the_workflow(tmp_path: Path) -> None:
+    """They are a workflow by its schema, give the inputs that are asked for, and grant what its jobs need."""
+    block = re.search(r"```yaml\n(name: .*?)```", (ROOT / "docs/github.md").read_text(), re.DOTALL)
+    assert block is not None
+    assert len(block[1].splitlines()) <= 10
+    path = tmp_path / "tracker.yml"
+    path.write_text(block[1])
+    check = [sys.executable, "-m", "check_jsonschema", "--builtin-schema"]
+    subprocess.run([*check, "vendor.github-workflows", str(path)], check=True)
+    (caller,) = jobs(path).values()
+    called = ROOT / "/".join(caller["uses"].partition("@")[0].split("/")[2:])
+    inputs = loaded(called)["on"]["workflow_call"]["inputs"]
+    assert caller["with"].keys() <= inputs.keys()
+    assert {name for name, entry in inputs.items() if entry.get("required")} <= caller[
+        "with"
+    ].keys()
+    # a called job that asks for more than its caller has is an error before anything starts
+    rank = ["none", "read", "write"]
+    for name, job in jobs(called).items():
+        for scope, asked in job["permissions"].items():
+            granted = caller["permissions"].get(scope, "none")
+            assert rank.index(asked) <= rank.index(granted), f"{name}: {scope}"
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: p.name)
