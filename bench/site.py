@@ -11,6 +11,7 @@ import json
 import os
 import resource
 import shutil
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -168,6 +169,7 @@ def built(folder: Path, count: int) -> Path:
 
 
 CATEGORIES = ("performance", "accessibility", "best-practices")
+TURNS = 3  # each page so often, as scores vary by a point or three
 
 
 def lighthouse(outputs: Path) -> None:
@@ -185,6 +187,7 @@ def lighthouse(outputs: Path) -> None:
         "Run": f"runs/{newest}/index.html",
         "Task run": f"runs/{newest}/tasks/{task}/index.html",
     }
+    print(f"Medians of {TURNS} turns.\n")
     print(f"| Lighthouse | form | {' | '.join(CATEGORIES)} |\n| --- | --- | --- | --- | --- |")
     (outputs / "viewer.json").unlink(missing_ok=True)  # of the last time
     viewer = subprocess.Popen(
@@ -197,14 +200,15 @@ def lighthouse(outputs: Path) -> None:
         url = json.loads((outputs / "viewer.json").read_text())["url"]
         for name, address in pages.items():
             for form in ("desktop", "mobile"):
-                scores = _scores(command, url + address, form)
+                turns = [_scores(command, url + address, form) for _ in range(TURNS)]
+                scores = [f"{statistics.median(scores):.0f}" for scores in zip(*turns, strict=True)]
                 print(f"| {name} | {form} | {' | '.join(scores)} |", flush=True)
     finally:
         viewer.terminate()
         viewer.wait()
 
 
-def _scores(command: str, url: str, form: str) -> list[str]:
+def _scores(command: str, url: str, form: str) -> list[float]:
     flags = "--headless=new --disable-gpu" + (" --no-sandbox" if os.geteuid() == 0 else "")
     done = subprocess.run(
         [command, url, "--quiet", "--output=json", f"--only-categories={','.join(CATEGORIES)}",
@@ -213,7 +217,7 @@ def _scores(command: str, url: str, form: str) -> list[str]:
         stdout=subprocess.PIPE, check=True,
     )  # fmt: skip
     found = json.loads(done.stdout)["categories"]
-    return [f"{found[category]['score'] * 100:.0f}" for category in CATEGORIES]
+    return [found[category]["score"] * 100 for category in CATEGORIES]
 
 
 def other_columns(outputs: Path) -> None:

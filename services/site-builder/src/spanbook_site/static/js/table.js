@@ -244,7 +244,8 @@
       const total = this.whole ? this.rows.list.length : this.total;
       const some = this.narrowed() ? `${this.found.length.toLocaleString("en")} of ` : "";
       const word = total === 1 ? "row" : "rows";
-      this.status.textContent = `${some}${total.toLocaleString("en")} ${word}${this.problem ? `. ${this.problem}` : ""}`;
+      const beyond = Number(this.box.dataset.of) > total ? `, of ${Number(this.box.dataset.of).toLocaleString("en")}` : ""; // on a page of their own
+      this.status.textContent = `${some}${total.toLocaleString("en")} ${word}${beyond}${this.problem ? `. ${this.problem}` : ""}`;
     }
 
     drawColumns() {

@@ -17,7 +17,13 @@
     if (theme) page.dataset.theme = theme;
     else delete page.dataset.theme;
     for (const button of document.querySelectorAll("[data-theme-toggle]")) label(button, theme);
+    for (const frame of document.querySelectorAll(".frame iframe")) tell(frame, theme);
     document.dispatchEvent(new CustomEvent("spanbook:theme"));
+  }
+
+  /** A notebook's frame knows the system's theme, not the one chosen here. */
+  function tell(frame, theme) {
+    if (frame.contentWindow) frame.contentWindow.postMessage(theme, "*"); // it has no origin
   }
 
   function label(button, theme) {
@@ -27,7 +33,12 @@
   }
 
   show(remembered());
-  document.addEventListener("DOMContentLoaded", () => show(remembered()));
+  document.addEventListener("DOMContentLoaded", () => {
+    show(remembered());
+    for (const frame of document.querySelectorAll(".frame iframe")) {
+      frame.addEventListener("load", () => remembered() && tell(frame, remembered()));
+    }
+  });
   document.addEventListener("click", (event) => {
     if (!event.target.closest("[data-theme-toggle]")) return;
     const order = ["", "light", "dark"];
