@@ -10,6 +10,7 @@ import os
 import shutil
 import sys
 import tempfile
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -41,9 +42,9 @@ SETTINGS = Settings(
 
 
 def sites(folder: Path) -> dict[str, Path]:
-    """A site of the usual kind, one with a single run, and one with every fault there is."""
+    """A site of the usual kind, one with a single run, one with every fault there is, one over its size."""
     made = {}
-    for name in ("history", "one", "faults", "empty"):
+    for name in ("history", "one", "faults", "empty", "trimmed"):
         outputs = folder / name
         (outputs / "runs").mkdir(parents=True)
         if name == "history":
@@ -56,12 +57,18 @@ def sites(folder: Path) -> dict[str, Path]:
                 (outputs / "ids" / sample).write_text(path.stem)
             large = wide(1000)
             (outputs / "runs" / f"{large.id}.json").write_bytes(large.sealed())
+        elif name == "trimmed":
+            for day in range(30):
+                run = golden.ok(f"old-{day}", start=golden.START - day * golden.DAY)
+                (outputs / "runs" / f"{run.id}.json").write_bytes(run.sealed())
         made[name] = outputs / "site"
         Builder(
             outputs / "runs",
             made[name],
             journals=outputs / "journals",
-            settings=SETTINGS,
+            settings=replace(SETTINGS, budget_mb=2, mlflow_ui=False)
+            if name == "trimmed"
+            else SETTINGS,
             vendor=default_folder(),
         ).build()
     return made
@@ -99,6 +106,21 @@ def pages(made: dict[str, Path]) -> dict[str, tuple[str, str]]:
     site = made["history"]
     day = golden.ok("day-0").id
     model = next(site.glob(f"runs/{day}/tasks/*/views/*.onnx.html")).relative_to(site).as_posix()
+    frame = next(site.glob(f"runs/{day}/tasks/*/views/**/*.ipynb.html")).relative_to(site)
+    faults = {
+        name: golden_id(name, made)
+        for name in (
+            "hostile",
+            "running",
+            "cancelled",
+            "interrupted",
+            "retried",
+            "foreign",
+            "empty",
+        )
+    }
+    broken = next(made["faults"].glob("runs/0000*1*/index.html"))
+    oldest, younger = (golden.ok(f"old-{day}").id for day in (29, 8))
     return {
         "runs": ("history", "index.html"),
         "run": ("history", f"runs/{day}/index.html"),
@@ -126,7 +148,16 @@ def pages(made: dict[str, Path]) -> dict[str, tuple[str, str]]:
         "trends-one": ("one", "trends/index.html"),
         "task-one": ("one", "tasks/train_model/index.html"),
         "runs-faults": ("faults", "index.html"),
-        "hostile": ("faults", f"runs/{golden_id('hostile', made)}/index.html"),
+        **{name: ("faults", f"runs/{key}/index.html") for name, key in faults.items()},
+        "task-run-failed": ("history", _task(site, failed, "split_train_test")),
+        "task-run-skipped": ("history", _task(site, failed, "train_model")),
+        "task-run-running": ("faults", _task(made["faults"], faults["running"], "train_model")),
+        "task-run-retried": ("faults", _task(made["faults"], faults["retried"], "ingest")),
+        "frame": ("history", frame.as_posix()),
+        "history": ("history", "runs/pages/0005.html"),
+        "broken": ("faults", broken.relative_to(made["faults"]).as_posix()),
+        "stub": ("trimmed", f"runs/{oldest}/index.html"),
+        "trimmed": ("trimmed", f"runs/{younger}/index.html"),
         "run-1000-tasks": ("faults", f"runs/{wide(1000).id}/index.html"),
         "run-60-tasks": ("faults", f"runs/{wide(60).id}/index.html"),
     }
@@ -144,14 +175,13 @@ def shots(made: dict[str, Path], *, every: bool) -> list[tuple[str, str, str, in
         return [
             (f"{name}-{width}-{scheme}", *where, width, scheme)
             for name, where in found.items()
-            for width, scheme in ((1280, "light"), (390, "dark"))
+            for width in (1280, 390)
+            for scheme in ("light", "dark")
         ]
-    wide_light = ["runs", "run", "failed", "task-run", "notebook", "task", "trends", "compare", "runs-one",
-                  "runs-faults", "run-1000-tasks", "run-60-tasks"]  # fmt: skip
-    wanted = [(name, *found[name], 1280, "light") for name in wide_light]
-    wanted += [(f"{name}-dark", *found[name], 1280, "dark") for name in ("runs", "run")]
-    return wanted + [
-        (f"{name}-phone", *found[name], 390, "light") for name in ("runs", "run", "task-run")
+    return [
+        *((name, *found[name], 1280, "light") for name in ("run", "runs", "task", "compare")),
+        ("run-dark", *found["run"], 1280, "dark"),
+        ("runs-phone", *found["runs"], 390, "light"),
     ]
 
 
@@ -169,13 +199,21 @@ def take(browser: Browser, made: dict[str, Path], target: Path, *, every: bool) 
         path, _, fragment = address.partition("#")
         page.goto((made[site] / path).as_uri() + (f"#{fragment}" if fragment else ""))
         page.wait_for_timeout(600)
-        height = min(page.evaluate("document.documentElement.scrollHeight"), 2400)
-        page.set_viewport_size(
-            {"width": width, "height": height}
-        )  # lazy figures and charts come into sight
+        most = page.evaluate(ENDS, 2400 if every else 1500)
+        page.set_viewport_size({"width": width, "height": most})  # what is lazy comes into sight
         page.wait_for_timeout(900)
         page.screenshot(path=target / f"{name}.png")
         context.close()
+
+
+# Where a picture of at most so many pixels ends: with a section or a row, not amid one.
+ENDS = """most => {
+  const whole = document.documentElement.scrollHeight;
+  if (whole <= most) return whole;
+  const parts = [...document.querySelectorAll("main > *, main section, tr")];
+  const ends = parts.map((part) => part.getBoundingClientRect().bottom + scrollY + 16);
+  return Math.ceil(Math.max(400, ...ends.filter((end) => end <= most)));
+}"""
 
 
 def _told(name: str, message: ConsoleMessage) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, Page, expect
 from support.browser import Faults
 
 from .conftest import Samples
@@ -195,3 +195,32 @@ def test_a_notebook_has_the_colours_of_its_page(
     )
     expect(notebook.locator(".own").first).to_have_css("background-color", "rgb(255, 255, 255)")
     expect(notebook.locator(".own").first).to_have_css("color", "rgb(29, 35, 48)")
+
+
+def test_charts_tell_the_time_in_utc(chromium: Browser, base: str) -> None:
+    """An axis of time reads the same in Tokyo and Honolulu: UTC, as the footer says."""
+    drawn = [_texts(chromium, zone, base) for zone in ("Asia/Tokyo", "Pacific/Honolulu")]
+    assert drawn[0] == drawn[1]
+    assert any(re.fullmatch(r"\d\d-\d\d", text) for text in drawn[0])
+
+
+def _texts(chromium: Browser, zone: str, base: str) -> list[str]:
+    """What is written on the canvas of a chart over time, in a browser of that time zone."""
+    context = chromium.new_context(timezone_id=zone, viewport={"width": 1280, "height": 900})
+    page = context.new_page()
+    page.add_init_script(
+        """globalThis.drawn = [];
+        const { fillText } = CanvasRenderingContext2D.prototype;
+        CanvasRenderingContext2D.prototype.fillText = function (text, ...rest) {
+          globalThis.drawn.push(text);
+          return fillText.call(this, text, ...rest);
+        };"""
+    )
+    page.goto(f"{base}trends/train_model.html")
+    chart = page.locator("figure[data-chart]", has_text="loss").first
+    chart.scroll_into_view_if_needed()
+    expect(chart.locator("canvas")).to_be_visible()
+    page.wait_for_function("drawn.length > 5")
+    found: list[str] = page.evaluate("[...new Set(drawn)].sort()")
+    context.close()
+    return found

@@ -199,10 +199,8 @@ def charts(rows: Sequence[Row], columns: Columns, urls: Urls) -> list[tuple[str,
             (f"{m} over time", _over_time(m, rows, lambda row, m=m: row.numbers.get(m), urls))
             for m in metrics
         ]
-    if varying and columns.metrics and len(rows) > 2:
-        out.append(
-            ("Parameters and metrics", _parallel(rows, varying[:5], columns.metrics[:4], urls))
-        )
+    if varying and moving and len(rows) > 2:
+        out.append(("Parameters and metrics", _parallel(rows, varying[:5], moving[:4], urls)))
     return out
 
 

@@ -71,6 +71,20 @@
     return [low - pad, high + pad];
   }
 
+  /** Times as everywhere on the site: UTC, ISO; the day, or the year, where it changes. */
+  function timeLabels(plot, splits, axis, space, step) {
+    let above = "";
+    return splits.map((seconds) => {
+      const date = new Date(seconds * 1000);
+      if (Number.isNaN(date.getTime())) return "";
+      const iso = date.toISOString();
+      const [small, large] = step >= 86400 ? [iso.slice(5, 10), iso.slice(0, 4)] : [iso.slice(11, 16), iso.slice(5, 10)];
+      const text = large === above ? small : `${small}\n${large}`;
+      above = large;
+      return text;
+    });
+  }
+
   // -- drawing ----------------------------------------------------------------------------------------------------
   class Chart {
     constructor(figure, spec) {
@@ -126,6 +140,7 @@
         height: HEIGHT,
         legend: { show: spec.series.length > 1, live: false },
         cursor: { drag: { x: true, y: true, uni: 20 }, points: { show: !scatter } },
+        tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1000), "Etc/UTC"),
         scales: { x: { time: spec.x.type === "time", range: this.xRange() }, y: { range: yRange } },
         axes: this.axes(),
         series: [
@@ -169,7 +184,8 @@
       if (shape.categories) {
         x.splits = () => shape.categories.map((_, index) => index);
         x.values = (plot, splits) => splits.map((index) => shape.categories[index] ?? "");
-      } else if (spec.x.type !== "time") x.values = values;
+      } else if (spec.x.type === "time") Object.assign(x, { size: 38, values: timeLabels });
+      else x.values = values;
       const y = { ...look, size, values };
       if (spec.series.length > 1 && spec.y && spec.y.label) Object.assign(y, { label: spec.y.label, labelSize: 18, labelFont: "12px system-ui" });
       const axes = [x, y];
@@ -253,7 +269,7 @@
       return { at: (value) => place.get(value), ends: [names[names.length - 1] ?? "", names[0] ?? ""] };
     }
     const [low, high] = [Math.min(...values), Math.max(...values)];
-    return { at: (value) => (high === low ? 0.5 : (value - low) / (high - low)), ends: [number(high), number(low)] };
+    return { at: (value) => (high === low ? 0.5 : (value - low) / (high - low)), ends: [high, low] };
   }
 
   function parallel(figure, spec) {
@@ -262,6 +278,7 @@
     const [width, height, top, side] = [Math.max(holder.clientWidth, spec.axes.length * 110), 280, 40, 70];
     const step = (width - 2 * side) / Math.max(1, spec.axes.length - 1);
     const scales = spec.axes.map((axis, index) => scaleOf(axis, index, spec.rows));
+    const short = (value) => (typeof value === "number" ? number(Number(value.toPrecision(4))) : value);
     const y = (place) => top + (1 - place) * (height - 2 * top);
     const chart = svg("svg", { class: "parallel", width, height, role: "group", "aria-label": "Parallel coordinates" });
     for (const row of spec.rows) {
@@ -286,8 +303,8 @@
       chart.append(
         svg("line", { x1: x, x2: x, y1: top, y2: height - top, class: "axis" }),
         words(14, axis.label, "label"),
-        words(32, scales[index].ends[0], "end"),
-        words(height - top + 18, scales[index].ends[1], "end"),
+        words(32, short(scales[index].ends[0]), "end"),
+        words(height - top + 18, short(scales[index].ends[1]), "end"),
       );
     });
     holder.append(chart);
