@@ -53,7 +53,7 @@ def _dag(groups: Iterable[tuple[str, Sequence[Task]]]) -> str:
         first = tasks[0]
         if len(tasks) == 1:
             title, state = first.title, first.state
-            told = "skipped" if state == "skip" else _duration(first.start, first.end) or state
+            told = "skipped" if state == "skip" else _duration(first.ran) or state
         else:
             states = {task.state for task in tasks}
             state = next((s for s in _WORST if s in states), "success")
@@ -73,7 +73,7 @@ def _dag(groups: Iterable[tuple[str, Sequence[Task]]]) -> str:
 
 
 def gantt(run: Run) -> str:
-    """When each attempt ran; a skipped task is a milestone, one that failed is marked critical."""
+    """When the code of each attempt ran; a skipped task is a milestone, one that failed is marked critical."""
     head = f"gantt\n    title {words(run.pipeline)}\n    dateFormat x\n    axisFormat %H:%M:%S\n"
     now = last_time(run)
     lines: list[str] = []
@@ -96,16 +96,16 @@ def _bars(task: Task, now: int) -> list[str]:
         return [f"    skipped :milestone, {_ms(task.start or now)}, 0d"]
     bars = []
     for attempt in task.attempts:
-        if attempt.start is None:
+        if attempt.began is None:
             continue
-        end = max(attempt.end or now, attempt.start + 10**6)
+        end = max(attempt.end or now, attempt.began + 10**6)
         name = _bar_name(task, attempt)
-        bars.append(f"    {name} :{_tag(attempt)}, {_ms(attempt.start)}, {_ms(end)}")
+        bars.append(f"    {name} :{_tag(attempt)}, {_ms(attempt.began)}, {_ms(end)}")
     return bars
 
 
 def _bar_name(task: Task, attempt: Attempt) -> str:
-    told = _duration(attempt.start, attempt.end) or "running"
+    told = _duration(attempt.ran) or "running"
     if len(task.attempts) > 1:
         told = f"try {attempt.number}, {told}"
     return told if attempt.result in {Result.SUCCESS, None} else f"{told}, {attempt.result}"
@@ -132,8 +132,8 @@ def last_time(run: Run) -> int:
     return max(times)
 
 
-def _duration(start: int | None, end: int | None) -> str:
-    return "" if start is None or end is None else duration(end - start)
+def _duration(nanoseconds: int | None) -> str:
+    return "" if nanoseconds is None else duration(nanoseconds)
 
 
 def duration(nanoseconds: int) -> str:

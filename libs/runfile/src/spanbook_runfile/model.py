@@ -230,6 +230,17 @@ class Attempt(Recorded):
     children: tuple[Child, ...] = ()
     experiment: str = ""  # the name that its code gave it, such as by ``mlflow.set_experiment``
 
+    @property
+    def began(self) -> int | None:
+        """When the user's own code began; where that is not known, when its worker did."""
+        return self.running or self.start
+
+    @property
+    def ran(self) -> int | None:
+        """How long the user's own code ran, in ns; None where its begin and end are not known."""
+        begin, end = self.began, self.end
+        return end - begin if begin and end and end >= begin else None
+
 
 @dataclass(frozen=True, kw_only=True)
 class Task:
@@ -274,6 +285,11 @@ class Task:
     def final(self) -> Attempt | None:
         """The attempt that counts: the last one; None where the task was skipped or waits."""
         return self.attempts[-1] if self.attempts else None
+
+    @property
+    def ran(self) -> int | None:
+        """How long the attempt that counts ran, in ns: without the wait for a worker and its start-up."""
+        return self.final.ran if self.final else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -92,7 +92,7 @@ def _table(run: Run) -> str:
     order = {True: 0, False: 1}
     shown = sorted(run.tasks, key=lambda task: order[task.result in _BAD])[:MAX_ROWS]
     kept = {task.id for task in shown}
-    rows = ["| | Task | Result | Duration | Tries | Reason |", "| - | - | - | -: | -: | - |"]
+    rows = ["| | Task | Result | Run time | Tries | Reason |", "| - | - | - | -: | -: | - |"]
     for task in run.tasks:
         if task.id in kept:
             cells = (
@@ -114,9 +114,7 @@ def _sign(state: str) -> str:
 
 
 def _took(task: Task) -> str:
-    if task.result is Result.SKIP or task.start is None or task.end is None:
-        return ""
-    return duration(task.end - task.start)
+    return "" if task.ran is None else duration(task.ran)
 
 
 def _reason(run: Run, task: Task) -> str:

@@ -79,7 +79,7 @@ def perfetto(run: Run) -> dict[str, Any]:
             stretches = (
                 ("waiting", attempt.queued, attempt.start),
                 ("starting up", attempt.start, attempt.running),
-                (f"{task.title} #{attempt.number}", attempt.running or attempt.start, attempt.end),
+                (f"{task.title} #{attempt.number}", attempt.began, attempt.end),
             )
             for name, start, end in stretches:
                 if start and end and end >= start:

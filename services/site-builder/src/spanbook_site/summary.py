@@ -204,7 +204,7 @@ def seconds(start: int | None, end: int | None) -> float | None:
 
 def run_seconds(attempt: Attempt | None) -> float | None:
     """How long the user's own code took, without the wait for a worker and its start."""
-    return seconds(attempt.running or attempt.start, attempt.end) if attempt else None
+    return seconds(attempt.began, attempt.end) if attempt else None
 
 
 def web(url: str) -> str:

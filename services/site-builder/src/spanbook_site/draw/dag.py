@@ -84,17 +84,15 @@ def _detail(node: Node) -> str:
 
 
 def task_detail(task: Task) -> str:
-    """A task's time, and its state where it is not plainly good."""
-    span = formats.duration(
-        None if task.start is None or task.end is None else task.end - task.start
-    )
+    """How long a task ran, and its state where it is not plainly good."""
+    ran = formats.duration(task.ran)
     state = task.state
     tries = f", {len(task.attempts)} tries" if len(task.attempts) > 1 else ""
     if state == "success":
-        return span + tries
+        return ran + tries
     if state == "skip":
         return "skipped"
-    return f"{formats.state_word(state)} {span}".strip() + tries
+    return f"{formats.state_word(state)} {ran}".strip() + tries
 
 
 def _box(node: Node, centre: tuple[float, float], width: int, href: str, *, hot: bool) -> Markup:

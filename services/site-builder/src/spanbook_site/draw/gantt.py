@@ -163,8 +163,7 @@ def _note(task: Task) -> str:
         return "skipped"
     if final is None:
         return formats.state_word(task.state)
-    begin = final.running or final.start
-    text = formats.duration(final.end - begin) if final.end and begin else ""
+    text = formats.duration(final.ran)
     words = [] if task.state == "success" else [formats.state_word(task.state)]
     if len(task.attempts) > 1:
         words.append(f"{len(task.attempts)} tries")
@@ -203,12 +202,7 @@ def _bars(attempt: Attempt, axis: _Axis, now: int) -> list[Bar]:
 
 
 def _group(tasks: Sequence[Task], axis: _Axis, now: int, critical: frozenset[str]) -> Row:
-    spans = [
-        (a.running or a.start or now, a.end or now)
-        for t in tasks
-        for a in t.attempts
-        if a.running or a.start
-    ]
+    spans = [(a.began or now, a.end or now) for t in tasks for a in t.attempts if a.began]
     area, most = _at_work(spans, axis)
     bad = sum(t.state in _BAD for t in tasks)
     note = f"{len(tasks)} runs, {most} at once" + (f", {bad} failed" if bad else "")

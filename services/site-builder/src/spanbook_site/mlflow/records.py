@@ -126,7 +126,7 @@ def records_of(run: Run, files: Mapping[str, Mapping[str, str]]) -> Iterator[Rec
 def _task_record(
     run: Run, task: Task, final: Attempt, files: Mapping[str, str], points: Measured
 ) -> Record:
-    start = ms(final.running or final.start or task.start or run.start) or 0
+    start = ms(final.began or task.start or run.start) or 0
     page = task_run_page(run.id, task.id)
     name = _cut(f"{task.title} {run.id[:7]}", MAX_KEY)
     own = {

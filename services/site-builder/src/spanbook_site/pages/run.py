@@ -146,13 +146,12 @@ class RunPages:
         """A task as tables show it."""
         final = task.final
         cause = self.run.by_id.get(task.cause or "")
-        begin = (final.running or final.start) if final else None
         return TaskRow(
             task=task,
             page=self.page_of(task),
             wait=_between(final.queued, final.start) if final else None,
             startup=_between(final.start, final.running) if final else None,
-            time=_between(begin, final.end) if final else None,
+            time=task.ran,
             error=summary.error_line(task) if task.state != "skip" else "",
             cause=cause.title if cause else "",
             critical=task.id in self.critical,
