@@ -187,6 +187,18 @@ def test_bad_data_is_invalid_argument_on_grpc(collector) -> None:
     assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
 
 
+@pytest.mark.parametrize("count", [0, 2])
+def test_a_call_has_one_message(collector, otlp, count) -> None:
+    """None or two are UNIMPLEMENTED, as gRPC's table of codes has it, and nothing is stored."""
+    running = collector()
+    method = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
+    messages = [otlp.spans(otlp.id()) for _ in range(count)]
+    with grpc.insecure_channel(running.address) as channel, pytest.raises(grpc.RpcError) as caught:
+        channel.stream_unary(method)(iter(messages))
+    assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
+    assert running.health()["runs_in_progress"] == []
+
+
 def test_invalid_spans_are_a_partial_success(collector, otlp) -> None:
     """Spans without valid ids are rejected and counted; the others of the request are kept."""
     running = collector()

@@ -260,7 +260,11 @@ def test_a_grpc_client_that_behaves_outlives_its_connection(collector, otlp, unt
         call = channel.unary_unary(TRACES)
 
         def moved_twice() -> bool:
-            call(payload)
+            try:
+                call(payload)
+            except grpc.RpcError as error:  # on a busy machine a tenth of a second is short
+                if "SPANBOOK_READ_TIMEOUT" not in error.details():
+                    raise
             return states.count(grpc.ChannelConnectivity.READY) == 3
 
         until(moved_twice, 60)

@@ -17,6 +17,10 @@ class TooLarge(Refusal):
     """The request is over the message limit. Final: 413, RESOURCE_EXHAUSTED without RetryInfo."""
 
 
+class NotUnary(Refusal):
+    """The gRPC call has no message, or several. Final: UNIMPLEMENTED, as gRPC's own table has it."""
+
+
 class UnsupportedMedia(Refusal):
     """The content type or encoding is none of OTLP's. Final: 415."""
 

@@ -3,7 +3,13 @@
 from typing import Any
 
 from google.protobuf.duration_pb2 import Duration
-from google.rpc.code_pb2 import INVALID_ARGUMENT, RESOURCE_EXHAUSTED, UNAVAILABLE
+from google.rpc.code_pb2 import (
+    INVALID_ARGUMENT,
+    RESOURCE_EXHAUSTED,
+    UNAVAILABLE,
+    UNIMPLEMENTED,
+    Code,
+)
 from google.rpc.error_details_pb2 import RetryInfo
 from google.rpc.status_pb2 import Status
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceResponse
@@ -13,13 +19,17 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 from spanbook_runfile.journal import Signal
 
-from spanbook_collector.errors import Busy, Refusal, TooLarge
+from spanbook_collector.errors import Busy, NotUnary, Refusal, TooLarge
 from spanbook_collector.ingest import Outcome
 
 _RESPONSES: dict[Signal, tuple[Any, str]] = {
     Signal.TRACES: (ExportTraceServiceResponse, "rejected_spans"),
     Signal.LOGS: (ExportLogsServiceResponse, "rejected_log_records"),
     Signal.METRICS: (ExportMetricsServiceResponse, "rejected_data_points"),
+}
+_CODES: dict[type[Refusal], Code.ValueType] = {
+    TooLarge: RESOURCE_EXHAUSTED,
+    NotUnary: UNIMPLEMENTED,
 }
 _CAMEL = {
     Signal.TRACES: "rejectedSpans",
@@ -53,5 +63,5 @@ def status(refusal: Refusal) -> Status:
         out = Status(code=UNAVAILABLE, message=str(refusal))
         out.details.add().Pack(RetryInfo(retry_delay=Duration(seconds=refusal.retry_after)))
         return out
-    code = RESOURCE_EXHAUSTED if isinstance(refusal, TooLarge) else INVALID_ARGUMENT
+    code = _CODES.get(type(refusal), INVALID_ARGUMENT)
     return Status(code=code, message=str(refusal))

@@ -8,7 +8,7 @@ from grpc import aio
 from spanbook_runfile.journal import Signal
 
 from spanbook_collector.budget import Budget
-from spanbook_collector.errors import Busy, CollectorError, Invalid, Refusal
+from spanbook_collector.errors import Busy, CollectorError, NotUnary, Refusal
 from spanbook_collector.ingest import Ingest
 from spanbook_collector.replies import response, status
 from spanbook_collector.settings import Settings
@@ -65,6 +65,7 @@ class Receiver(grpc.GenericRpcHandler):  # type: ignore[misc]
                     # Not by iteration: its generator refers to itself, and kept the message
                     # till the garbage collector came.
                     message: bytes = await context.read()
+                    one = message is not aio.EOF and await context.read() is aio.EOF
                 finally:
                     self._coming.pop(limit, None)
         except TimeoutError:
@@ -72,8 +73,8 @@ class Receiver(grpc.GenericRpcHandler):  # type: ignore[misc]
                 f"The request did not come within {self._patience:g} s "
                 "(--read-timeout, SPANBOOK_READ_TIMEOUT), or others waited for its place."
             ) from None
-        if message is aio.EOF:
-            raise Invalid("The call has no message.")
+        if not one:  # of several, only one would be stored, and all acknowledged
+            raise NotUnary("Export takes one message a call, and this one has none or several.")
         return message
 
     def _make_room(self) -> None:
