@@ -6,6 +6,7 @@ import select
 import signal
 import subprocess
 import sys
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -57,9 +58,14 @@ class Zygote:
         self._process: subprocess.Popen[bytes] | None = None
         self._codes: dict[int, int] = {}
         self._heard = b""
+        self._turn = threading.RLock()  # tests may have collectors in several threads
 
     def fork(self, options: list[str], log: Path) -> "Forked":
         """Start a collector."""
+        with self._turn:
+            return self._fork(options, log)
+
+    def _fork(self, options: list[str], log: Path) -> "Forked":
         if self._process is None:
             script = Path(__file__).with_name("zygote.py")
             self._process = subprocess.Popen(
@@ -76,8 +82,9 @@ class Zygote:
 
     def code(self, pid: int) -> int | None:
         """The exit code of one that ended."""
-        self._listen()
-        return self._codes.get(pid)
+        with self._turn:
+            self._listen()
+            return self._codes.get(pid)
 
     def _listen(self) -> int | None:
         """Take note of those that ended; the one that was started, if one was."""

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import grpc
@@ -18,6 +19,7 @@ from spanbook_collector.journals import Committer, Journal
 from spanbook_runfile.journal import MAGIC, Signal, frame, read_frames
 
 IS_ROOT = os.geteuid() == 0
+KILLED_AT_ONCE = 4
 
 
 def _spans(sealed) -> list[str]:
@@ -395,9 +397,26 @@ def _until(condition, seconds: float = 30) -> None:
 @pytest.mark.slow
 def test_two_hundred_kills_lose_and_double_nothing(collector, otlp) -> None:
     """Kill -9 at random instants under load: every acknowledged span is found, and found once."""
-    rng = random.Random(4)
-    running = collector("--grace=600", "--idle=600", "--log-level=warning")
     kills = int(os.environ.get("SPANBOOK_CRASH_KILLS", "200"))
+    options = ("--grace=600", "--idle=600", "--log-level=warning")
+    collectors = [collector(*options) for _ in range(KILLED_AT_ONCE)]
+    with ThreadPoolExecutor(KILLED_AT_ONCE) as pool:  # most of a start is waiting
+        stories = [
+            pool.submit(_killed, running, otlp, random.Random(seed), kills // KILLED_AT_ONCE)
+            for seed, running in enumerate(collectors)
+        ]
+    for running, story in zip(collectors, stories, strict=True):
+        for run_id, mine in story.result().items():
+            if mine:
+                found = _spans(running.sealed(run_id, 120))
+                assert len(found) == len(set(found))
+                assert set(mine) <= set(found)
+        assert running.health()["late"] == []
+        assert not list(running.outputs.glob("runs/.*"))
+
+
+def _killed(running, otlp, rng: random.Random, kills: int) -> dict[str, list[str]]:
+    """Kill one collector so often; run → the spans that it acknowledged."""
     done = threading.Event()
     acknowledged: dict[str, list[str]] = {}
     lock = threading.Lock()
@@ -421,25 +440,20 @@ def test_two_hundred_kills_lose_and_double_nothing(collector, otlp) -> None:
     threads = [threading.Thread(target=client, args=(n,)) for n in range(4)]
     for thread in threads:
         thread.start()
-    for _ in range(kills):
-        done.wait(rng.random() * 0.12)
-        running.kill()
-        running.start()
-    done.wait(1)
-    done.set()
+    try:
+        for _ in range(kills):
+            done.wait(rng.random() * 0.12)
+            running.kill()
+            running.start()
+        done.wait(1)
+    finally:
+        done.set()
     for thread in threads:
         thread.join(30)
     running.kill()
     running.options = (*running.options, "--idle=1", "--grace=1")
     running.start()
-    for run_id, mine in acknowledged.items():
-        if not mine:
-            continue
-        found = _spans(running.sealed(run_id, 120))
-        assert len(found) == len(set(found))
-        assert set(mine) <= set(found)
-    assert running.health()["late"] == []
-    assert not list(running.outputs.glob("runs/.*"))
+    return acknowledged
 
 
 def _retried(running, payload: bytes, done: threading.Event) -> bool:

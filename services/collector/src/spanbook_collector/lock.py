@@ -38,7 +38,7 @@ def lock_folder(folder: Path, *, wait: float = _WAIT) -> int:
                     f"Another collector (process {owner}) is at work in {folder}. Stop it, or give "
                     "this one a folder of its own with --outputs (SPANBOOK_OUTPUTS)."
                 ) from None
-            time.sleep(0.05)
+            time.sleep(0.01)
         except OSError as error:
             if error.errno not in (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP):
                 raise
