@@ -223,6 +223,15 @@ class Process:
         whole: dict[str, Any] = json.loads(self.run_file(run_id).read_bytes())
         return whole
 
+    def give_up(self) -> None:
+        """Start again with limits of no seconds: what is in progress is sealed as it is.
+
+        As an idle limit would do it, but never between two requests of a client that is slow.
+        """
+        assert self.stop() == 0
+        self.options = (*self.options, "--idle=0", "--grace=0")
+        self.start()
+
     def kill(self) -> None:
         """Kill -9."""
         self._disconnect()

@@ -52,7 +52,7 @@ def _exporters(running, transport: str):
 @pytest.mark.parametrize("transport", ["grpc", "http", "http-gzip"])
 def test_an_app_instrumented_with_the_python_sdk(collector, until, transport) -> None:
     """Telemetry of any SDK becomes run files: one of the trace, one of the service instance."""
-    running = collector("--idle=1")
+    running = collector()
     spans, logs, metrics = _exporters(running, transport)
     resource = Resource({"service.name": "shop", "service.instance.id": "1"})
     tracers = TracerProvider(resource=resource)
@@ -70,6 +70,7 @@ def test_an_app_instrumented_with_the_python_sdk(collector, until, transport) ->
     logger.warning("outside of any span")
     for provider in (tracers, loggers, meters):
         provider.shutdown()
+    running.give_up()
 
     run_id = trace.format_trace_id(outer.get_span_context().trace_id)
     sealed = running.sealed(run_id)

@@ -248,7 +248,7 @@ def test_start_up_keeps_what_stands_behind_damage(collector, otlp) -> None:
 
 def test_a_run_that_was_complete_at_the_crash_is_sealed_at_the_start(collector, otlp) -> None:
     """The counts are taken up from the journal."""
-    running = collector("--grace=0.5")
+    running = collector("--grace=600")
     run_id = otlp.id()
     running.export("logs", otlp.logs(run_id, ["a"]))
     running.export("traces", otlp.spans(run_id, 2, declared=(3, 1, 0)))

@@ -3,11 +3,15 @@
 import contextlib
 import gzip
 import json
+import re
 import socket
 import struct
 import time
+import urllib.request
 import zlib
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import grpc
 import pytest
@@ -24,10 +28,23 @@ HEAD = (
 
 def _still_well(running, otlp) -> None:
     """Another client is answered within a few seconds."""
-    before = time.monotonic()
-    running.export("traces", otlp.spans(otlp.id(), 1), timeout=20)
-    assert time.monotonic() - before < 15
+    end = time.monotonic() + 15
+    call = partial(running.export, "traces", otlp.spans(otlp.id(), 1), timeout=20)
+    while not _answered(call):
+        assert time.monotonic() < end
+    assert time.monotonic() < end
     assert running.health()["status"] == "ok"
+
+
+def _answered(call: Callable[[], object]) -> bool:
+    """Make a call; False where this machine is too busy for a short read time-out."""
+    try:
+        call()
+    except grpc.RpcError as error:
+        if "SPANBOOK_READ_TIMEOUT" not in error.details():
+            raise
+        return False
+    return True
 
 
 def test_more_runs_than_allowed_come_again_later(collector, otlp, until) -> None:
@@ -260,11 +277,7 @@ def test_a_grpc_client_that_behaves_outlives_its_connection(collector, otlp, unt
         call = channel.unary_unary(TRACES)
 
         def moved_twice() -> bool:
-            try:
-                call(payload)
-            except grpc.RpcError as error:  # on a busy machine a tenth of a second is short
-                if "SPANBOOK_READ_TIMEOUT" not in error.details():
-                    raise
+            _answered(partial(call, payload))
             return states.count(grpc.ChannelConnectivity.READY) == 3
 
         until(moved_twice, 60)
@@ -328,29 +341,33 @@ def test_five_hundred_connections(collector, otlp) -> None:
     assert running.health()["requests"]["traces"] == 500
 
 
-def test_too_many_http_connections_are_closed(collector, otlp) -> None:
+def test_too_many_http_connections_are_closed(collector, otlp, until) -> None:
     """Beyond --max-connections a new connection is closed; when one leaves, the next is served."""
     running = collector("--max-connections=5")
     host, port = running.http.removeprefix("http://").split(":")
-    clients = [socket.create_connection((host, int(port)), timeout=5) for _ in range(5)]
-    time.sleep(0.3)
-    extra = socket.create_connection((host, int(port)), timeout=5)
+    clients = [socket.create_connection((host, int(port)), timeout=20) for _ in range(5)]
+    extra = socket.create_connection((host, int(port)), timeout=20)
     with extra, contextlib.suppress(ConnectionError):
         assert extra.recv(10) == b""
     for client in clients:
         client.close()
-    time.sleep(0.3)
-    assert running.health()["status"] == "ok"
+
+    def served() -> bool:
+        with contextlib.suppress(OSError):
+            return running.health()["status"] == "ok"
+        return False
+
+    until(served, 20)
 
 
-def test_too_much_at_once_comes_again(collector, otlp) -> None:
+def test_too_much_at_once_comes_again(collector, otlp, until) -> None:
     """Beyond --max-inflight-bytes a request is 503 with a short Retry-After."""
     running = collector("--max-inflight-bytes=1M", "--read-timeout=20")
     host, port = running.http.removeprefix("http://").split(":")
     body = otlp.spans(otlp.id(), 1, filler="x" * 900_000)
     with socket.create_connection((host, int(port)), timeout=15) as slow:
         slow.sendall(HEAD % len(body) + body[:800_000])
-        time.sleep(1)
+        until(lambda: _inflight(running) == 800_000, 15)
         reply = running.post("traces", body)
         assert (reply.status, reply.headers["Retry-After"]) == (503, "1")
         told = status_pb2.Status.FromString(reply.body)
@@ -358,6 +375,11 @@ def test_too_much_at_once_comes_again(collector, otlp) -> None:
         slow.sendall(body[800_000:])
         assert slow.recv(100).startswith(b"HTTP/1.1 200")
     assert running.post("traces", body).status == 200
+
+
+def _inflight(running) -> int:
+    with urllib.request.urlopen(running.http + "/metrics", timeout=10) as answer:
+        return int(re.search(rb"inflight_bytes (\d+)", answer.read())[1])
 
 
 def test_gzip_json_is_bounded_too(collector, otlp) -> None:

@@ -35,7 +35,7 @@ def node_client(tmp_path_factory) -> Path:
 @pytest.mark.parametrize("kind", ["json", "protobuf", "grpc"])
 def test_an_app_instrumented_with_node(collector, until, node_client, kind) -> None:
     """A Node app's trace is sealed with its log record; its metrics are of its service instance."""
-    running = collector("--idle=2")
+    running = collector()
     endpoint = running.address if kind == "grpc" else running.http
     done = subprocess.run(
         ["node", str(node_client), kind, endpoint],
@@ -48,6 +48,7 @@ def test_an_app_instrumented_with_node(collector, until, node_client, kind) -> N
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
     run_id = done.stdout.strip()
+    running.give_up()
     sealed = running.sealed(run_id)
     spans = {
         s["name"]: s for g in sealed["resourceSpans"] for sc in g["scopeSpans"] for s in sc["spans"]

@@ -182,19 +182,16 @@ def test_a_crash_between_seal_and_clean_up_leaves_no_late_data(collector, otlp, 
 
 def test_the_seal_does_not_stall_ingest(collector, otlp, until) -> None:
     """While a big run is sealed, other clients are answered, and memory stays bounded."""
-    import time
-
     running = collector()
     run_id = otlp.id()
     chunk = os.urandom(1 << 20)
     for number in range(60):
         running.export("logs", otlp.logs(run_id, [str(number)], body=chunk))
     running.export("traces", otlp.spans(run_id, 1, declared=(1, 60, 0)))
-    slowest = 0.0
+    answered = 0  # in the course of the seal
     while not running.run_file(run_id).exists():
-        before = time.monotonic()
         running.export("traces", otlp.spans(otlp.id(), 1))
-        slowest = max(slowest, time.monotonic() - before)
-    assert slowest < 2.0
+        answered += not running.run_file(run_id).exists()
+    assert answered >= 3
     assert running.memory() < 400 << 20
     assert json.loads(running.run_file(run_id).read_bytes())["spanbook"]["complete"] is True
