@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from playwright.sync_api import Browser, ConsoleMessage, sync_playwright
-from spanbook_runfile import names
+from spanbook_runfile import names, trim
 from spanbook_runfile.samples import golden, many_small, wide, write_samples
 from spanbook_site.build import Builder
 from spanbook_site.settings import Report, Settings
@@ -60,13 +60,18 @@ def sites(folder: Path) -> dict[str, Path]:
         elif name == "trimmed":
             for day in range(30):
                 run = golden.ok(f"old-{day}", start=golden.START - day * golden.DAY)
-                (outputs / "runs" / f"{run.id}.json").write_bytes(run.sealed())
+                suffix, content = (
+                    (trim.SUFFIX, trim.trim(run.sealed()))
+                    if 5 < day < 12
+                    else (".json", run.sealed())
+                )
+                (outputs / "runs" / f"{run.id}{suffix}").write_bytes(content)
         made[name] = outputs / "site"
         Builder(
             outputs / "runs",
             made[name],
             journals=outputs / "journals",
-            settings=replace(SETTINGS, budget_mb=2, mlflow_ui=False)
+            settings=replace(SETTINGS, budget_mb=24, mlflow_ui=False)
             if name == "trimmed"
             else SETTINGS,
             vendor=default_folder(),
