@@ -159,7 +159,7 @@ def pages(made: dict[str, Path]) -> dict[str, tuple[str, str]]:
         "task-run-running": ("faults", _task(made["faults"], faults["running"], "train_model")),
         "task-run-retried": ("faults", _task(made["faults"], faults["retried"], "ingest")),
         "frame": ("history", frame.as_posix()),
-        "history": ("history", "runs/pages/0005.html"),
+        "history": ("history", "runs/runs/0004.html"),
         "broken": ("faults", broken.relative_to(made["faults"]).as_posix()),
         "stub": ("trimmed", f"runs/{oldest}/index.html"),
         "trimmed": ("trimmed", f"runs/{younger}/index.html"),
