@@ -197,6 +197,20 @@ def test_a_notebook_has_the_colours_of_its_page(
     expect(notebook.locator(".own").first).to_have_css("color", "rgb(29, 35, 48)")
 
 
+def test_paper_is_white(page: Page, base: str) -> None:
+    """Who reads in the dark, by the system or by choice, prints dark ink on white, and no buttons."""
+    page.emulate_media(color_scheme="dark")
+    page.goto(f"{base}index.html")
+    page.evaluate("document.documentElement.dataset.theme = 'dark'")
+    page.emulate_media(media="print", color_scheme="dark")
+    expect(page.locator("body")).to_have_css("background-color", "rgb(255, 255, 255)")
+    expect(page.locator("body")).to_have_css("color", "rgb(28, 35, 48)")
+    expect(page.locator("#runs thead th").first).to_have_css(
+        "background-color", "rgb(242, 244, 246)"
+    )
+    expect(page.locator("#runs .table-tools")).to_be_hidden()
+
+
 def test_charts_tell_the_time_in_utc(chromium: Browser, base: str) -> None:
     """An axis of time reads the same in Tokyo and Honolulu: UTC, as the footer says."""
     drawn = [_texts(chromium, zone, base) for zone in ("Asia/Tokyo", "Pacific/Honolulu")]
