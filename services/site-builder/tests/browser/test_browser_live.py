@@ -219,6 +219,8 @@ def test_import_by_keyboard_tells_what_is_wrong(live: Live, page: Page, faults: 
         files=[{"name": "notes.json", "mimeType": "application/json", "buffer": b"[]"}]
     )
     expect(page.locator(".import")).to_contain_text("notes.json")
+    page.set_viewport_size({"width": 390, "height": 300})  # far from the end of the page
+    expect(page.locator(".import")).to_be_in_viewport(ratio=1)
     expect(page.locator(".import")).to_contain_text("no run file")
     page.locator(".import").get_by_role("button", name="Close").click()
     expect(page.locator(".import")).to_be_hidden()

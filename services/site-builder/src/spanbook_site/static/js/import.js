@@ -78,6 +78,6 @@
 
   function imported({ run, pipeline, state, new: isNew }) {
     const link = element("a", { href: `${spanbook.root}runs/${run}/index.html` }, `${pipeline} ${run.slice(0, 8)}`);
-    return element("span", {}, link, isNew ? ` (${state}) is imported; it shows in a moment.` : " was here already.");
+    return element("span", {}, link, isNew ? ` (${state === "success" ? "ok" : state}) is imported; it shows in a moment.` : " was here already.");
   }
 })(window.spanbook);
