@@ -16,7 +16,8 @@ export SPANBOOK_OTLP_HTTP_PORT ?= 4318
 # a container has no checkout: what git says of the commit is handed to it
 GIT := git -C "$(or $(SPANBOOK_PROJECT),.)"
 export SPANBOOK_COMMIT_SHA ?= $(shell $(GIT) rev-parse HEAD 2>/dev/null)
-export SPANBOOK_COMMIT_TITLE ?= $(shell $(GIT) log -1 --format=%s 2>/dev/null)
+# none where that commit is not here, as the head of a pull request whose trial merge is checked out
+export SPANBOOK_COMMIT_TITLE ?= $(shell $(GIT) log -1 --format=%s '$(SPANBOOK_COMMIT_SHA)' -- 2>/dev/null)
 export SPANBOOK_BRANCH ?= $(shell $(GIT) branch --show-current 2>/dev/null)
 
 VENV := .venv

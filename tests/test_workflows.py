@@ -156,7 +156,9 @@ def test_the_schedules_are_at_odd_minutes() -> None:
 # -- the targets, for real ------------------------------------------------------------------------
 
 
-def make(*arguments: str, seconds: float = 280, **env: object) -> subprocess.CompletedProcess[str]:
+def make(
+    *arguments: object, seconds: float = 280, **env: object
+) -> subprocess.CompletedProcess[str]:
     """``make …`` as a workflow's step runs it."""
     clean = {
         key: value
@@ -164,7 +166,7 @@ def make(*arguments: str, seconds: float = 280, **env: object) -> subprocess.Com
         if not key.startswith(("SPANBOOK_", "OTEL_", "GITHUB_", "MAKE", "MFLAGS"))
     }
     return subprocess.run(
-        ["make", *arguments],
+        ["make", *map(str, arguments)],
         cwd=ROOT,
         env={**clean, **{key: str(value) for key, value in env.items()}},
         stdin=subprocess.DEVNULL,
@@ -173,6 +175,20 @@ def make(*arguments: str, seconds: float = 280, **env: object) -> subprocess.Com
         timeout=seconds,
         check=False,
     )
+
+
+@pytest.mark.parametrize("head", [True, False], ids=["the head", "a trial merge"])
+def test_a_run_is_called_by_its_own_commit(tmp_path: Path, *, head: bool) -> None:
+    """What a container is told of the commit is of the one that the run is of, or nothing."""
+    theirs = project(tmp_path / "theirs", "title: Mine\n")
+    git = ["git", "-C", str(theirs), "-c", "user.name=A", "-c", "user.email=a@example.com"]
+    subprocess.run([*git, "commit", "-q", "--allow-empty", "-m", "Merge 1 into 2"], check=True)
+    (tmp_path / "ask.mk").write_text(
+        f"include {ROOT}/Makefile\nask:\n\t@echo [$$SPANBOOK_COMMIT_TITLE]\n"
+    )
+    of = {} if head else {"SPANBOOK_COMMIT_SHA": "c" * 40}
+    done = make("-f", tmp_path / "ask.mk", "ask", SPANBOOK_PROJECT=theirs, **of)
+    assert done.stdout.strip() == ("[Merge 1 into 2]" if head else "[]"), done.stderr
 
 
 def run_of(day: int) -> SampleRun:

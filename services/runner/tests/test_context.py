@@ -43,6 +43,17 @@ def test_git_facts(repository):
     assert describe_run(RUN, "p", repository, {})["spanbook.vcs.dirty"] is True
 
 
+def test_a_trial_merge_gives_no_title(repository):
+    """A pull request's run is of its head, and is not called "Merge … into …" as what is checked out."""
+    head = {"SPANBOOK_COMMIT_SHA": "c" * 40, "SPANBOOK_PR_TITLE": "Faster"}
+    found = describe_run(RUN, "p", repository, head)
+    assert found["vcs.ref.head.revision"] == "c" * 40
+    assert "spanbook.vcs.commit.title" not in found
+    assert found["vcs.change.title"] == "Faster"
+    given = describe_run(RUN, "p", repository, {**head, "SPANBOOK_COMMIT_TITLE": "Be fast"})
+    assert given["spanbook.vcs.commit.title"] == "Be fast"
+
+
 def test_no_repository(tmp_path):
     """Without git there are no git facts, and no error."""
     found = describe_run(RUN, "p", tmp_path, {})

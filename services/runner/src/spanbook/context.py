@@ -65,12 +65,18 @@ def describe_run(
         names.PROCESS_PID: os.getpid(),
         names.TRIGGER: "local",
     }
-    found |= _git(folder)
+    git = _git(folder)
+    found |= git
     if env.get("GITHUB_ACTIONS") == "true":
         found |= _github(env)
     for variable, name in _GIVEN.items():
         if value := env.get(variable, "").partition("\n")[0]:
             found[name] = value
+    title, revision = names.COMMIT_TITLE, names.REF_REVISION
+    if found.get(revision) != git.get(revision) and found.get(title) == git.get(title):
+        found.pop(
+            title, None
+        )  # of another commit: what is checked out is a pull request's trial merge
     found |= {
         names.PACKAGE_PREFIX + name: version for name in _PACKAGES if (version := _version(name))
     }
