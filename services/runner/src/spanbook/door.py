@@ -18,6 +18,7 @@ from spanbook_runfile.media import media_type_of
 
 from spanbook.artifacts import Content
 from spanbook.masking import Masker
+from spanbook.withholding import notice, secret_in
 
 SECONDS: Final = 120.0  # that the collector has to answer: it answers once the data is on disk
 _PIECE: Final = 1 << 16
@@ -54,9 +55,12 @@ class Door:
         return kind(self.upstream.hostname or "", self.upstream.port, timeout=SECONDS)
 
     def masked(self, path: str, body: bytes) -> bytes:
-        """A body without secrets; files that are no text stay as they are."""
-        if _ARTIFACTS in path and not Content(media_type_of(urlsplit(path).path), b"").is_text:
-            return body
+        """A body without secrets; of a file that is no text and holds one, a notice."""
+        file = urlsplit(path).path
+        if _ARTIFACTS in path and not Content(media_type_of(file), b"").is_text:
+            variable = secret_in(self.masker, body)
+            name = file.rpartition("/")[2]
+            return notice(name, len(body), variable).encode() if variable else body
         self.masker.refresh()
         return self.masker.data(body)
 

@@ -20,8 +20,9 @@ STOP_SECONDS = 15.0  # a collector that is told to stop seals what it can first
 def main(arguments: list[str]) -> int:
     """Keep the services until standard input ends."""
     logs = Path(arguments[0])
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the starter's to handle
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    for number in (signal.SIGINT, signal.SIGTERM):  # Ctrl-C is the starter's to handle
+        # SIG_IGN would be the services' too, which then do not end while they start.
+        signal.signal(number, lambda *_: None)
     services = {}
     for argument in arguments[1:]:
         name, _, command = argument.partition("=")

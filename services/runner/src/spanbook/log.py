@@ -16,6 +16,7 @@ from spanbook import artifacts
 from spanbook.artifacts import Content, check_size, checked_key, checked_path
 from spanbook.errors import LogError
 from spanbook.settings import Limits
+from spanbook.withholding import published, withhold
 
 if TYPE_CHECKING:
     from spanbook.emitter import Emitter
@@ -243,9 +244,12 @@ class Log:
         if name == NOTEBOOK_PATH and target.hand_over is not None:
             raise LogError(f"{name!r} is the evaluated notebook itself; choose another name.")
         check_size(name, size, target.limits.max_file_bytes)
-        data, file = content.data, content.file
-        if content.is_text:
-            data = target.emitter.masker.data(data if data is not None else file.read_bytes())  # type: ignore[union-attr]
+        file = content.file
+        masker = target.emitter.masker
+        data, variable = published(masker, content.data, file, is_text=content.is_text)
+        if variable:
+            withhold(target.emitter, name, size, variable)
+            return
         target.emitter.artifact(
             name, data, file=file, media_type=content.media_type, kind=kind, meta=meta
         )

@@ -14,6 +14,7 @@ from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 
 MASK: Final = "***"
 MIN_SECRET: Final = 4  # characters; masking shorter values would blank out ordinary text
+MIN_BINARY: Final = 6  # bytes of a secret in a file that is no text: shorter ones turn up by chance
 
 _WORDS: Final = (
     r"tokens?|secrets?|passw(or)?d|passphrase|pwd|pass|keys?|apikey|credentials?|creds?|auth|bearer|"
@@ -46,6 +47,8 @@ class Masker:
         self.longest = 0  # characters of the longest form: what a cut through text must hold back
         self._pattern: re.Pattern[str] | None = None
         self._forms: list[str] = []
+        self._names: dict[str, str] = {}  # of the variables that hold the secrets, where known
+        self._in_bytes: dict[bytes, str] = {}
         self._environ: Mapping[bytes, bytes] = {}
         self.add(secrets)
 
@@ -64,6 +67,7 @@ class Masker:
         self.secrets = known
         self._forms = sorted({f for s in known for f in _forms(s)}, key=len, reverse=True)
         self.longest = max(map(len, self._forms))
+        self._in_bytes = {}
         self._pattern = re.compile("|".join(map(re.escape, self._forms)))
 
     def refresh(self) -> None:
@@ -73,11 +77,13 @@ class Masker:
         if now == self._environ:
             return
         before, self._environ = self._environ, dict(now)
-        self.add(
-            os.fsdecode(value)
+        new = {
+            os.fsdecode(value): os.fsdecode(name)
             for name, value in self._environ.items()
             if before.get(name) != value and looks_secret(os.fsdecode(name))
-        )
+        }
+        self._names.update(new)
+        self.add(new)
 
     def text(self, text: str) -> str:
         """``text`` without secrets."""
@@ -95,14 +101,22 @@ class Masker:
                 return text[:-length]
         return text
 
+    def in_bytes(self) -> dict[bytes, str]:
+        """How files that are no text may hold the secrets, each with the name of its variable."""
+        if not self._in_bytes:
+            self._in_bytes = {
+                form: self._names.get(secret, "of another machine")
+                for secret in sorted(self.secrets)
+                for form in _binary_forms(secret)
+                if len(form) >= MIN_BINARY
+            }
+        return self._in_bytes
+
     def data(self, data: bytes) -> bytes:
-        """UTF-8 text as bytes, without secrets; other bytes stay as they are."""
-        try:
-            text = data.decode()
-        except UnicodeDecodeError:
-            return data
+        """Text as bytes, without secrets; what is no UTF-8 in it stays as it is."""
+        text = data.decode("utf-8", "surrogateescape")
         masked = self.text(text)
-        return data if masked == text else masked.encode()
+        return data if masked == text else masked.encode("utf-8", "surrogateescape")
 
     def record(self, record: LogRecord) -> None:
         """Mask a log record's body and attributes in place."""
@@ -161,6 +175,14 @@ def _forms(secret: str) -> Iterable[str]:
         )  # the last one holds what follows, too
         yield from _base64_forms(raw)
         yield from _base64_forms(secret.strip().encode("utf-8", "surrogateescape"))
+
+
+def _binary_forms(secret: str) -> Iterable[bytes]:
+    """As text in UTF-8, and wide, as numpy and Windows have it."""
+    for form in _forms(secret):
+        yield form.encode("utf-8", "surrogateescape")
+    for encoding in ("utf-16-le", "utf-32-le"):
+        yield secret.strip().encode(encoding, "surrogatepass")
 
 
 def _json_forms(text: str) -> Iterable[str]:

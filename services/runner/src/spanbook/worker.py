@@ -32,10 +32,12 @@ from spanbook.settings import Limits
 from spanbook.ticker import ticker
 from spanbook.tracking import mlflow_client, variables
 from spanbook.usage import sampler
+from spanbook.withholding import secret_in, withhold
 
 if TYPE_CHECKING:
     from spanbook.task import Task
 
+KEPT = "result.pickle"  # where a kept result is recorded
 MARKER = "SPANBOOK_ATTEMPT_ID"  # in the environment of whatever an attempt starts
 _PR_SET_CHILD_SUBREAPER = 36
 
@@ -177,13 +179,18 @@ class _Attempt:
         outputs = values.outputs_of(task, value)
         packed = values.packed(task.name, outputs)
         if task.policy.keep:
-            self.emitter.artifact(
-                "result.pickle",
-                values.kept(outputs),
-                media_type="application/octet-stream",
-                kind=ArtifactKind.RESULT,
-            )
+            self._keep(values.kept(outputs))
         return packed
+
+    def _keep(self, data: bytes) -> None:
+        """Record what the task returns, unless that holds a secret: then a rerun makes it again."""
+        variable = secret_in(self.emitter.masker, data)
+        if variable:
+            withhold(self.emitter, KEPT, len(data), variable)
+            return
+        self.emitter.artifact(
+            KEPT, data, media_type="application/octet-stream", kind=ArtifactKind.RESULT
+        )
 
     def _spec(self, task: "Task[..., Any]", inputs: Sequence[Any]) -> AttemptSpec:
         request = self.request

@@ -1,11 +1,15 @@
 """``log`` records what it is given, or says why it cannot."""
 
+import base64
 import datetime
 import decimal
+import gzip
 import io
 import json
 import math
+import pickle
 import threading
+import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -255,12 +259,77 @@ def test_text_artifacts_are_masked(inside: Any, recorder: Any) -> None:
     recorder.emitter.masker.add(["s3cr3t-value"])
     log.text("a.txt", "it is s3cr3t-value")
     log.json("b.json", {"token": "s3cr3t-value"})
-    log.file("c.bin", b"\xff s3cr3t-value")
+    log.file("latin.csv", b"caf\xe9,s3cr3t-value")
+    log.file("settings.conf", b"token = s3cr3t-value")
     found = {a.path: a for a in inside().artifacts}
     assert all(a.intact for a in found.values())
     assert found["a.txt"].data == b"it is ***"
     assert b"s3cr3t" not in found["b.json"].data
-    assert b"s3cr3t" in found["c.bin"].data  # binary is left alone
+    assert found["latin.csv"].data == b"caf\xe9,***"
+    assert found["settings.conf"].data == b"token = ***"
+
+
+def binaries() -> dict[str, bytes]:
+    """Files that are no text and hold the secret, each in its way."""
+    zipped, arrays, table, deep = (io.BytesIO() for _ in range(4))
+    with zipfile.ZipFile(zipped, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("settings.ini", "token = s3cr3t-value" * 100)
+    np.savez(arrays, names=np.array(["s3cr3t-value"]))
+    pd.DataFrame({"a": ["s3cr3t-value"]}).to_parquet(table)
+    np.savez_compressed(deep, names=np.array(["x", "s3cr3t-value"]))
+    return {
+        "model.pkl": pickle.dumps({"token": "s3cr3t-value"}),
+        "auth.bin": b"\xff" + base64.b64encode(b"user:s3cr3t-value"),
+        "zipped.zip": zipped.getvalue(),
+        "arrays.npz": arrays.getvalue(),
+        "compressed.npz": deep.getvalue(),
+        "table.parquet": table.getvalue(),
+        "lines.gz": gzip.compress(b"s3cr3t-value" * 100),
+        "far.bin": bytes((1 << 16) - 5) + b"s3cr3t-value",
+        "wide.txt": "s3cr3t-value".encode("utf-16"),
+    }
+
+
+@pytest.mark.parametrize("name", list(binaries()))
+def test_binary_files_with_secrets_are_withheld(
+    inside: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str
+) -> None:
+    """A mask would break them: their name, size and the reason are recorded instead."""
+    monkeypatch.setenv("MY_TOKEN", "s3cr3t-value")
+    monkeypatch.setattr("spanbook.withholding._PIECE", 1 << 16)
+    data = binaries()[name]
+    file = tmp_path / name
+    file.write_bytes(data)
+    log.file(name, data)
+    log.file(f"disk/{name}", file)
+    attempt = inside()
+    found = {a.path: a.data.decode() for a in attempt.artifacts}
+    assert found.keys() == {f"{name}.withheld.txt", f"disk/{name}.withheld.txt"}
+    text = found[f"{name}.withheld.txt"]
+    assert f"{name!r} ({len(data):,} bytes)" in text
+    assert "MY_TOKEN" in text
+    assert "s3cr3t" not in text
+    assert attempt.logs[0].severity == "WARNING"
+    assert attempt.logs[0].text == text.strip()
+
+
+def test_binary_files_without_secrets_are_recorded(
+    inside: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither chance, nor a broken archive, nor a short secret withholds a file."""
+    monkeypatch.setenv("MY_TOKEN", "s3cr3t-value")
+    monkeypatch.setenv("PIN_SECRET", "1234")
+    monkeypatch.setenv("SHARED_LIBRARY_KEY", "true")
+    files = {
+        "noise.bin": np.random.default_rng(0).bytes(2 << 20),
+        "broken.zip": b"PK\x03\x04" + bytes(100),
+        "broken.gz": b"\x1f\x8b" + bytes(100),
+        "short.bin": b"\xff1234",
+        "empty.bin": b"",
+    }
+    for name, data in files.items():
+        log.file(name, data)
+    assert {a.path: a.data for a in inside().artifacts} == files
 
 
 def test_threads(inside: Any) -> None:
