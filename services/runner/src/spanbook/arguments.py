@@ -1,12 +1,13 @@
 """Arguments of tasks: upstream values out of them when a DAG is built, and into them when it runs."""
 
-from collections.abc import Callable, Sequence
+import inspect
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import cloudpickle
 
-from spanbook.errors import PipelineError
-from spanbook.nodes import Handle, Slot
+from spanbook.errors import PipelineError, one_of
+from spanbook.nodes import Callee, Handle, Outputs, Slot
 
 _SCALARS = (type(None), bool, int, float, str, bytes)
 _SHARED_BYTES = 100_000  # a literal argument above this is put into Ray's store once
@@ -49,7 +50,14 @@ class Arguments:
     def _replace(self, value: Any, inside: tuple[int, ...]) -> Any:
         if isinstance(value, Handle):
             return self._slot(value)
+        if isinstance(value, Callee):
+            raise PipelineError(
+                f"The argument {self._key!r} of task {self.name!r} is {value!r} itself, not what it "
+                "returns: call it."
+            )
         kind = type(value)
+        if isinstance(value, Outputs):
+            kind, value = dict, dict(value)
         if kind not in (list, tuple, dict) and not hasattr(value, "_fields"):
             return value
         if id(value) in inside:
@@ -81,6 +89,47 @@ class Arguments:
                 f"{type(value).__name__} does not pickle ({error}). Create it inside the task, or "
                 "pass what it is made from."
             ) from error
+
+
+def bind(
+    who: str, signature: inspect.Signature, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+) -> inspect.BoundArguments:
+    """The arguments of a call by the names of their parameters.
+
+    Raises:
+        PipelineError: they do not fit.
+    """
+    try:
+        return signature.bind(*args, **kwargs)
+    except TypeError as error:
+        unknown = [k for k in kwargs if k not in signature.parameters]
+        hint = one_of(unknown[0], signature.parameters) if unknown else ""
+        raise PipelineError(
+            f"{who} was called with the wrong arguments: {error}. Its parameters are {signature}. "
+            f"{hint}".rstrip()
+        ) from None
+
+
+def items_of(value: Any) -> list[Any]:
+    """What a value is mapped over: its items, of a dict the keys.
+
+    Raises:
+        TypeError: it has none, or others than are meant.
+    """
+    kind = type(value).__name__
+    if isinstance(value, Outputs):
+        raise TypeError(f"it is all of a task's outputs: take one, as [{next(iter(value))!r}].")
+    if isinstance(value, str | bytes):
+        raise TypeError(f"a {kind} is not mapped over, character by character: give a list.")
+    if kind == "DataFrame":
+        raise TypeError(
+            "a DataFrame is not mapped over, column by column: give a list of its rows, "
+            "frame.to_dict('records')."
+        )
+    try:
+        return list(value)
+    except TypeError:
+        raise TypeError(f"a {kind} cannot be mapped over: give a list.") from None
 
 
 def fill(value: Any, values: Sequence[Any]) -> Any:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from importlib.metadata import version
 
 from spanbook import run_command
-from spanbook.errors import SpanbookError, UsageError
+from spanbook.errors import SpanbookError, UsageError, one_of
 from spanbook.init_command import add_init_command
 from spanbook.mlflow_store.command import add_import_mlflow_command
 
@@ -18,7 +18,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if run_command.asks_for_pipeline_help(given):
             return run_command.pipeline_help(given)
-        options = _parser().parse_args(given)
+        options = _parsed(given)
         return int(options.action(options) or 0)
     except UsageError as error:
         print(f"spanbook: {error}", file=sys.stderr)
@@ -35,6 +35,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+
+
+def _parsed(given: Sequence[str]) -> argparse.Namespace:
+    options, unknown = _parser().parse_known_args(given)
+    if unknown:
+        known = run_command.options() if given[0] == "run" else ["--help"]
+        word = unknown[0].partition("=")[0]
+        raise UsageError(f"`spanbook {given[0]}` takes no {word!r}. {one_of(word, known)}")
+    return options
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from spanbook.errors import PipelineError
+from spanbook.errors import PipelineError, one_of
 
 if TYPE_CHECKING:
     from spanbook.task import Task
@@ -54,12 +54,47 @@ class Handle:
     def _compare(self, other: object) -> bool:  # noqa: ARG002
         self._unknown("compare", "Do it in a task that returns a bool, and use `with when(...):`.")
 
-    __lt__ = __le__ = __gt__ = __ge__ = _compare
+    __lt__ = __le__ = __gt__ = __ge__ = __eq__ = __ne__ = _compare
+    __hash__ = object.__hash__
+
+    def _compute(self, *_: object) -> NoReturn:
+        self._unknown("compute with", "Do it in a task.")
+
+    __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __truediv__ = _compute
+    __rtruediv__ = __floordiv__ = __rfloordiv__ = __mod__ = __rmod__ = __pow__ = _compute
+    __matmul__ = __rmatmul__ = __and__ = __or__ = __neg__ = __invert__ = _compute
+    __contains__ = _compare
+
+    def __format__(self, spec: str) -> str:
+        self._unknown("put into a text", "Pass it to a task, and format the text there.")
 
     def __reduce__(self) -> NoReturn:
         raise PipelineError(
             f"The result of {self.node.title!r} is inside an object that is passed to a task. Only "
             "lists, tuples and dicts are looked into: pass it as an argument of its own."
+        )
+
+
+class Callee:
+    """What a pipeline calls: a task, or another pipeline."""
+
+
+class Outputs(dict[str, Any]):
+    """The results of a task with named outputs."""
+
+    def __init__(self, task: str, handles: Any) -> None:
+        super().__init__(handles)
+        self._task = task
+
+    def __missing__(self, key: object) -> NoReturn:
+        raise PipelineError(f"Task {self._task!r} has no output {key!r}. {one_of(str(key), self)}")
+
+    def __getattr__(self, key: str) -> NoReturn:
+        if key.startswith("__"):
+            raise AttributeError(key)
+        raise PipelineError(
+            f"Task {self._task!r} has several outputs, and gives a dict of them: write "
+            f"result[{next(iter(self))!r}], not result.{key}."
         )
 
 

@@ -17,6 +17,12 @@ from spanbook.errors import ParameterError, one_of
 from spanbook.pipeline import Pipeline
 
 ENV_PREFIX = "SPANBOOK_PARAM_"
+_TIMES = {
+    datetime.date: "2026-01-31",
+    datetime.datetime: "2026-01-31T12:30",
+    datetime.time: "12:30",
+    datetime.timedelta: "90",
+}
 _TRUE, _FALSE = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
 
 
@@ -44,9 +50,9 @@ def resolve(
     if file is not None:
         for key, value in _read_file(file).items():
             _must_be_known(
-                key if key in known else None, f"{key!r} in {file}", known, pipeline.name
+                key if key in known else None, f"{key!r} in {file}", known, pipeline.name, key
             )
-            given[key] = (value, str(file))
+            given[key] = (value, f"{key!r} in {file}")
     for flag in flags:
         key, equals, text = flag.partition("=")
         if not equals:
@@ -92,10 +98,14 @@ def _parameters(pipeline: Pipeline[..., Any]) -> dict[str, inspect.Parameter]:
 
 
 def _must_be_known(
-    name: str | None, shown: str, known: Mapping[str, inspect.Parameter], pipeline: str
+    name: str | None,
+    shown: str,
+    known: Mapping[str, inspect.Parameter],
+    pipeline: str,
+    word: str = "",
 ) -> None:
     if name is None:
-        word = shown.removeprefix("--param ").removeprefix(ENV_PREFIX).lower().strip("'")
+        word = word or shown.removeprefix("--param ").removeprefix(ENV_PREFIX).lower()
         raise ParameterError(
             f"{shown}: the pipeline {pipeline!r} has no such parameter. {one_of(word, known)}"
         )
@@ -128,10 +138,11 @@ def _value(parameter: inspect.Parameter, given: tuple[Any, str] | None) -> Any:
     value, origin = given
     try:
         return convert(value, parameter.annotation)
-    except (ValueError, TypeError) as error:
+    except Exception as error:
+        told = str(error) if isinstance(error, ValueError | TypeError) else type(error).__name__
         raise ParameterError(
             f"{origin} is {value!r}, which is no {_type_text(parameter.annotation)}"
-            f"{f': {error}' if str(error) else ''}."
+            f"{f': {told}' if told else ''}{'' if told.endswith('?') else '.'}"
         ) from error
 
 
@@ -174,20 +185,32 @@ def convert(value: Any, kind: Any) -> Any:  # noqa: C901, PLR0911, PLR0912
             raise ValueError("it is a bool")
         if kind is int and isinstance(value, float) and not value.is_integer():
             raise ValueError("it has a fraction")
-        return kind(value)
+        try:
+            return kind(value)
+        except (ValueError, TypeError):
+            wanted = "a whole number" if kind is int else "a number"
+            raise ValueError(f"{value!r} is not {wanted}") from None
     if kind is str:
+        if value is None or isinstance(value, list | dict):
+            raise ValueError("write a text, in quotes where YAML reads it as something else")
         return value if isinstance(value, str) else str(value)
+    if kind in _TIMES:
+        return _convert_time(value, kind)
+    if dataclasses.is_dataclass(kind) and isinstance(kind, type):
+        return _convert_dataclass(value, kind)
     return _convert_class(value, kind)
 
 
 def _convert_union(value: Any, kinds: tuple[Any, ...]) -> Any:
     ordered = sorted(kinds, key=lambda k: (k is str, k is not type(None)))
+    why = []
     for kind in ordered:
         try:
             return convert(value, kind)
-        except (ValueError, TypeError):
-            continue
-    raise ValueError("")
+        except Exception as error:  # noqa: BLE001 (a class of the user's may raise anything)
+            why.append("" if kind is type(None) else str(error))
+    told = [reason for reason in why if reason]
+    raise ValueError(told[0] if len(told) == 1 else "")
 
 
 def _convert_items(value: Any, base: Any, kinds: tuple[Any, ...]) -> Any:
@@ -225,14 +248,44 @@ def _convert_class(value: Any, kind: Any) -> Any:
             if value in (member.value, member.name) or str(value) == str(member.value):
                 return member
         raise ValueError(f"choose from {', '.join(m.name for m in kind)}")
-    if kind in (datetime.date, datetime.datetime, datetime.time):
-        return kind.fromisoformat(str(value))
-    if dataclasses.is_dataclass(kind):
-        fields = _parse(value) if isinstance(value, str) else value
-        return kind(**fields)  # type: ignore[operator]
     if isinstance(kind, type):
         return kind(value)
     return value
+
+
+def _convert_time(value: Any, kind: Any) -> Any:
+    if type(value) is kind:
+        return value
+    if kind is datetime.timedelta:
+        try:
+            return datetime.timedelta(seconds=float(value))
+        except (ValueError, TypeError):
+            raise ValueError("give a number of seconds") from None
+    try:
+        return kind.fromisoformat(str(value))
+    except ValueError as error:
+        raise ValueError(f"{error}; write it as {_TIMES[kind]}") from None
+
+
+def _convert_dataclass(value: Any, kind: type) -> Any:
+    """A mapping as a dataclass, each field by its own annotation."""
+    if isinstance(value, kind):
+        return value
+    given = _parse(value) if isinstance(value, str) else value
+    fields = {field.name: field for field in dataclasses.fields(kind) if field.init}
+    if not isinstance(given, dict):
+        raise TypeError(f"give a mapping of its fields, {', '.join(fields)}")
+    hints = typing.get_type_hints(kind)
+    converted = {}
+    for name, part in given.items():
+        if name not in fields:
+            raise ValueError(f"it has no field {name!r}. {one_of(str(name), fields)}")
+        try:
+            converted[name] = convert(part, hints[name])
+        except Exception as error:
+            text = f"its field {name!r} is {part!r}, which is no {_type_text(hints[name])}"
+            raise ValueError(f"{text}: {error}" if str(error) else text) from error
+    return kind(**converted)
 
 
 def _parse(text: str) -> Any:

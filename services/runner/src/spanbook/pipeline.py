@@ -6,16 +6,17 @@ import inspect
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Generic, ParamSpec, TypeVar
 
+from spanbook.arguments import bind
 from spanbook.dag import Graph, current
 from spanbook.errors import PipelineError, user_traceback
-from spanbook.nodes import Condition, Handle
-from spanbook.task import Mapper
+from spanbook.mapper import Mapper
+from spanbook.nodes import Callee, Condition, Handle
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 
-class Pipeline(Generic[P, R]):
+class Pipeline(Callee, Generic[P, R]):
     """A pipeline. Called inside another it adds its tasks; anywhere else it runs here and now."""
 
     def __init__(self, function: Callable[P, R], name: str) -> None:
@@ -55,15 +56,10 @@ class Pipeline(Generic[P, R]):
         if graph is None:
             from spanbook.inprocess import run_here  # noqa: PLC0415
 
-            bound = self.signature.bind(*args, **kwargs)
+            bound = bind(f"Pipeline {self.name!r}", self.signature, args, kwargs)
             bound.apply_defaults()
             return run_here(self.build(bound.arguments))  # type: ignore[no-any-return]
-        try:
-            self.signature.bind(*args, **kwargs)
-        except TypeError as error:
-            raise PipelineError(
-                f"The pipeline {self.name!r} was called with the wrong arguments: {error}."
-            ) from None
+        bind(f"Pipeline {self.name!r}", self.signature, args, kwargs)
         with graph.grouped(self.name):
             return self.function(*args, **kwargs)
 
@@ -80,6 +76,11 @@ def pipeline(function: Callable[P, R] | None = None, /, *, name: str = "") -> An
     """Make a pipeline of a function that calls tasks; its arguments are the run's parameters."""
 
     def decorate(function: Callable[P, R]) -> Pipeline[P, R]:
+        if isinstance(function, Callee) or not callable(function):
+            raise PipelineError(
+                f"@pipeline takes a function that calls tasks, not {function!r}. Options go by name: "
+                "@pipeline(name=...)."
+            )
         return Pipeline(function, name or function.__name__)
 
     return decorate if function is None else decorate(function)

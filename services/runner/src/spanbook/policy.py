@@ -68,3 +68,19 @@ class Policy:
                 raise PipelineError(
                     f"Task {name!r} has {key}={value!r}: give a number, at least {least:g}."
                 )
+        if not isinstance(self.retries, int):
+            raise PipelineError(f"Task {name!r} has retries={self.retries!r}: give a whole number.")
+        backoff = self.backoff
+        if isinstance(backoff, bool) or not (callable(backoff) or isinstance(backoff, int | float)):
+            raise PipelineError(
+                f"Task {name!r} has backoff={backoff!r}: give seconds, or a function of the number of "
+                "failed attempts, such as Exponential()."
+            )
+        kinds = self.retry_if if isinstance(self.retry_if, tuple) else (self.retry_if,)
+        if not all(kind is None or callable(kind) for kind in kinds):
+            raise PipelineError(
+                f"Task {name!r} has retry_if={self.retry_if!r}: give exception classes, or a function "
+                "of the exception."
+            )
+        if not isinstance(self.keep, bool):
+            raise PipelineError(f"Task {name!r} has keep={self.keep!r}: give True or False.")

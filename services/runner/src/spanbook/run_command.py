@@ -27,6 +27,7 @@ def add_run_command(commands: Any) -> None:
         help="run a pipeline and record it",
         description="Run a pipeline and record it. Exit code: 0 it succeeded, 1 it failed, 2 usage.",
         epilog="`spanbook run PIPELINE --help` also shows the pipeline's parameters.",
+        allow_abbrev=False,
     )
     _add_options(run)
     run.set_defaults(action=run_command)
@@ -108,6 +109,13 @@ def _add_options(run: argparse.ArgumentParser) -> None:
     )
 
 
+def options() -> list[str]:
+    """The options of ``run``, for hints."""
+    parser = argparse.ArgumentParser(add_help=False)
+    _add_options(parser)
+    return [word for action in parser._actions for word in action.option_strings]
+
+
 def asks_for_pipeline_help(given: Sequence[str]) -> bool:
     """Whether the words are ``run … PIPELINE … --help``."""
     return (
@@ -160,6 +168,8 @@ def _run(options: argparse.Namespace, stop: Interrupts) -> int:
         if (v := getattr(options, key)) is not None
     }
     settings = replace(settings, **given)
+    if settings.cpus < 0:
+        raise UsageError(f"--cpus {settings.cpus}: it cannot be below 0, which is all.")
     if options.keep_serving and not options.local:
         raise UsageError("--keep-serving goes with --local: without it there is nothing to serve.")
     _prepare_ray(settings.ray_address)

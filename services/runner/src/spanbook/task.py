@@ -6,17 +6,18 @@ import inspect
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, ParamSpec, TypeVar, cast, overload
 
 import cloudpickle
 from spanbook_runfile.names import TaskType
 
+from spanbook.arguments import bind
 from spanbook.attempt import NotebookSource
 from spanbook.dag import current
-from spanbook.errors import PipelineError, one_of
-from spanbook.nodes import Handle
+from spanbook.errors import PipelineError
+from spanbook.mapper import Mapper
+from spanbook.nodes import Callee, Handle, Outputs
 from spanbook.policy import Exponential, Policy, RetryIf
 from spanbook.source import ANY_ARGUMENTS, CELL_DEFAULT, read_notebook
 
@@ -24,7 +25,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-class Task(Generic[P, R]):
+class Task(Callee, Generic[P, R]):
     """A task. Called inside a pipeline it becomes a node of the DAG; anywhere else it just runs."""
 
     type = TaskType.PYTHON
@@ -50,6 +51,8 @@ class Task(Generic[P, R]):
         _check_name(name)
         policy.check(name)
         if function is not None:
+            _check_function(name, function)
+        if function is not None:
             functools.update_wrapper(self, function)
 
     def __repr__(self) -> str:
@@ -58,7 +61,8 @@ class Task(Generic[P, R]):
     def __reduce__(self) -> str | tuple[Any, ...]:
         """By reference where a module holds this task; else by value."""
         if self.function is not None:
-            module, path = self.function.__module__, self.function.__qualname__
+            module = getattr(self.function, "__module__", None) or "__main__"
+            path = getattr(self.function, "__qualname__", "<none>")  # of an object that is called
             if module != "__main__" and _lookup(module, path) is self:
                 return _lookup, (module, path)
         return _rebuild, (dict(self.__dict__, _dumped=None),)
@@ -73,6 +77,13 @@ class Task(Generic[P, R]):
             try:
                 self._dumped = cloudpickle.dumps(self)
             except Exception as error:
+                for parameter in self.signature.parameters.values():
+                    if (fault := _fault(parameter.default)) is not None:
+                        raise PipelineError(
+                            f"The default of the argument {parameter.name!r} of task {self.name!r} "
+                            f"({self.source}) does not pickle ({fault}), so the task cannot be sent to a "
+                            "worker. Make the default None, and create it inside the task."
+                        ) from error
                 raise PipelineError(
                     f"Task {self.name!r} ({self.source}) cannot be sent to a worker: it uses "
                     f"something from outside that does not pickle ({error}). Create that inside "
@@ -86,15 +97,7 @@ class Task(Generic[P, R]):
         Raises:
             PipelineError: they do not fit the task's parameters.
         """
-        try:
-            bound = self.signature.bind(*args, **kwargs)
-        except TypeError as error:
-            unknown = [k for k in kwargs if k not in self.signature.parameters]
-            hint = one_of(unknown[0], self.signature.parameters) if unknown else ""
-            raise PipelineError(
-                f"Task {self.name!r} was called with the wrong arguments: {error}. Its parameters "
-                f"are {self.signature}. {hint}".rstrip()
-            ) from None
+        bound = bind(f"Task {self.name!r}", self.signature, args, kwargs)
         bound.apply_defaults()
         if self.notebook is not None and self.signature == ANY_ARGUMENTS:
             return dict(kwargs)  # a notebook without a parameters cell
@@ -121,15 +124,13 @@ class Task(Generic[P, R]):
         if self.outputs is None:
             return Handle(node)
         handles = tuple(Handle(node, number) for number in range(self.n_outputs))
-        return (
-            handles
-            if isinstance(self.outputs, int)
-            else dict(zip(self.outputs, handles, strict=True))
-        )
+        if isinstance(self.outputs, int):
+            return handles
+        return Outputs(self.name, zip(self.outputs, handles, strict=True))
 
     def partial(self, **fixed: Any) -> "Mapper":
         """This task with some arguments fixed, to be mapped over the others."""
-        return Mapper(self.name, self, self.signature, fixed)
+        return Mapper(self.name, self, self.signature, fixed, sent=True)
 
     def map(self, *iterables: Any, **named: Any) -> Any:
         """Call this task once for each item; several iterables go side by side.
@@ -138,73 +139,6 @@ class Task(Generic[P, R]):
         :meth:`partial`.
         """
         return self.partial().map(*iterables, **named)
-
-
-@dataclass(frozen=True)
-class Mapper:
-    """A task or pipeline with some arguments fixed."""
-
-    title: str
-    call: Callable[..., Any]
-    signature: inspect.Signature
-    fixed: Mapping[str, Any]
-
-    def map(self, *iterables: Any, **named: Any) -> Any:
-        """Call it once for each item of the iterables.
-
-        Raises:
-            PipelineError: there is nothing to map over, an argument is given twice, or lists that
-                are known differ in length.
-        """
-        mapped = self._by_name(iterables, named)
-        graph = current()
-        if any(isinstance(v, Handle) for v in mapped.values()):
-            if graph is None:
-                raise PipelineError(
-                    f"{self.title}.map was given a task's result outside a pipeline."
-                )
-            lists = {k: v if isinstance(v, Handle) else list(v) for k, v in mapped.items()}
-            return graph.map(self.title, self._one, lists, self.fixed)
-        return [self._one(**dict(zip(mapped, row, strict=True))) for row in self._rows(mapped)]
-
-    def _one(self, **items: Any) -> Any:
-        return self.call(**self.fixed, **items)
-
-    def _by_name(self, iterables: tuple[Any, ...], named: Mapping[str, Any]) -> dict[str, Any]:
-        taken = {*self.fixed, *named}
-        free = [
-            p.name
-            for p in self.signature.parameters.values()
-            if p.name not in taken and p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)
-        ]
-        if len(iterables) > len(free):
-            raise PipelineError(
-                f"{self.title}.map was given {len(iterables)} iterables by position, but has only "
-                f"{len(free)} parameters left for them: {self.signature}."
-            )
-        twice = set(self.fixed) & set(named)
-        mapped = {**dict(zip(free, iterables, strict=False)), **named}
-        if twice or not mapped:
-            wrong = (
-                f"{min(twice)!r} is fixed and mapped" if twice else "there is nothing to map over"
-            )
-            raise PipelineError(f"{self.title}.map: {wrong}.")
-        return mapped
-
-    def _rows(self, mapped: Mapping[str, Any]) -> list[tuple[Any, ...]]:
-        lists: dict[str, Sequence[Any]] = {}
-        for key, value in mapped.items():
-            try:
-                lists[key] = list(value)
-            except TypeError:
-                raise PipelineError(
-                    f"{self.title}.map: the argument {key!r} is a {type(value).__name__}, which "
-                    "cannot be iterated over. Fix it with .partial(...) if it is the same for each."
-                ) from None
-        if len({len(items) for items in lists.values()}) > 1:
-            sizes = ", ".join(f"{key} has {len(items)}" for key, items in lists.items())
-            raise PipelineError(f"{self.title}.map: the iterables differ in length: {sizes}.")
-        return list(zip(*lists.values(), strict=True))
 
 
 @overload
@@ -253,13 +187,19 @@ def task(
     def decorate(function: Callable[..., Any]) -> Task[..., Any]:
         if isinstance(function, Task):
             raise PipelineError(f"{function.name!r} is a task already: remove one @task.")
+        if isinstance(function, Callee):
+            raise PipelineError(f"{function!r} cannot be a task: call it in another pipeline.")
+        if not callable(function):
+            raise PipelineError(
+                f"@task takes a function, not {function!r}. Options go by name: @task(name=...)."
+            )
         called = name or getattr(function, "__name__", type(function).__name__)
         return Task(
             function,
             name=called,
             policy=policy,
             outputs=_outputs(called, outputs),
-            signature=inspect.signature(function),
+            signature=_signature(called, function),
             source=_source(function),
         )
 
@@ -310,10 +250,44 @@ def _outputs(name: str, outputs: int | Sequence[str] | None) -> int | tuple[str,
     if isinstance(outputs, int) and not isinstance(outputs, bool) and outputs >= 1:
         return outputs
     if isinstance(outputs, list | tuple) and outputs and all(isinstance(o, str) for o in outputs):
+        if len(set(outputs)) < len(outputs):
+            raise PipelineError(f"Task {name!r} has outputs={outputs!r}: one name is there twice.")
         return tuple(outputs)
     raise PipelineError(
         f"Task {name!r} has outputs={outputs!r}: give how many values it returns, or their names."
     )
+
+
+def _fault(value: Any) -> Exception | None:
+    """Why a value does not pickle."""
+    try:
+        cloudpickle.dumps(value)
+    except Exception as error:  # noqa: BLE001 (the user's class)
+        return error
+    return None
+
+
+def _signature(name: str, function: Callable[..., Any]) -> inspect.Signature:
+    try:
+        return inspect.signature(function)
+    except (ValueError, TypeError) as error:
+        raise PipelineError(
+            f"Task {name!r}: Python does not know the parameters of {function!r} ({error}). Call it in a "
+            "function of your own."
+        ) from None
+
+
+def _check_function(name: str, function: Callable[..., Any]) -> None:
+    """Raise PipelineError for what only looks like a function of a task."""
+    if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
+        raise PipelineError(
+            f"Task {name!r} is an async function; a task is a plain one. Call it in one: "
+            "asyncio.run(...)."
+        )
+    if inspect.isgeneratorfunction(function):
+        raise PipelineError(
+            f"Task {name!r} yields; a task returns. Collect what it yields in a list, and return that."
+        )
 
 
 def _check_name(name: str) -> None:
@@ -354,4 +328,4 @@ def _rebuild(state: dict[str, Any]) -> Task[..., Any]:
     return made
 
 
-__all__ = ["Exponential", "Mapper", "Policy", "Task", "notebook_task", "task"]
+__all__ = ["Exponential", "Policy", "Task", "notebook_task", "task"]
