@@ -1,15 +1,12 @@
-"""Attempts on Ray: each is one remote call, watched until it ends, stopped if it must."""
+"""Attempts: each is handed to a worker under lease or is a call of Ray, watched until it ends, stopped if it must."""
 
-import contextlib
-import heapq
-import itertools
 import pickle
-import queue
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
+from multiprocessing.connection import Connection
 from typing import Any
 
 import ray
@@ -23,10 +20,14 @@ from spanbook.errors import TaskError
 from spanbook.faults import cause, lost_ref
 from spanbook.ids import new_span_id
 from spanbook.kill import Killer
+from spanbook.lease import HANDED_BYTES, Leases
+from spanbook.loop import Loop
 from spanbook.nodes import TaskNode
 from spanbook.recorder import Recorder
 from spanbook.relay import Message, Records, Relay, Started, Stash, Stopped
 from spanbook.settings import Limits
+from spanbook.tries import Ended, Try
+from spanbook.values import Inline
 from spanbook.worker import Outcome, Request, Setting
 
 STOP_SECONDS = 1.0  # at most, between the notice to an attempt and its end: 2 are promised
@@ -35,42 +36,11 @@ LOCALHOST = "127.0.0.1"
 WINDOW = 64  # attempts at Ray's at a time, beside four for each CPU
 
 
-@dataclass(eq=False)
-class Try:
-    """One attempt, from the driver's side."""
-
-    node: TaskNode
-    number: int
-    span_id: str
-    queued: int  # ns
-    arguments: Mapping[str, Any]
-    inputs: Sequence[Any]
-    values: Sequence[Any] = ()
-    call: Any = None  # the ObjectRef of the outcome
-    started: Started | None = None
-    heard: bool = False  # records of it came
-    stash: Batch | None = None
-    doom: Result | None = None  # why it is being stopped
-    reason: str = ""
-    killed: bool = False
-    over: int = 0  # ns, when its processes were gone
-    ended: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Ended:
-    """An attempt is over; ``values`` are the ObjectRefs of what the task returned."""
-
-    attempt: Try
-    outcome: Outcome
-    values: Sequence[Any] = ()
-    lost: str = ""  # it never began, for the object with this id was lost
-
-
 class Dispatcher:
-    """Gives attempts to Ray, and tells how they ended.
+    """Gives attempts to workers, and tells how they ended; on the driver's main thread.
 
-    All methods run on the driver's main thread; other threads only put events into ``inbox``.
+    An attempt whose inputs the driver holds goes to a worker under lease; one whose inputs are in
+    Ray's store is a call of its own, so that Ray brings them.
     """
 
     def __init__(
@@ -87,10 +57,11 @@ class Dispatcher:
         self._recorder = recorder
         self._limits = limits
         self._on_start, self._on_end = on_start, on_end
-        self._inbox: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self.loop = Loop()
+        self.later, self.afterwards = self.loop.later, self.loop.afterwards
         self._home = ray.get_runtime_context().get_node_id()
         self._killer = Killer(self._home)
-        self.relay = Relay(host, self._hear)
+        self.relay = Relay(host, self._hear, self._seat)
         # Workers of this machine inherit the environment that the secrets are in.
         self.local = host == LOCALHOST
         hidden = frozenset[str]() if self.local else recorder.masker.secrets
@@ -98,15 +69,23 @@ class Dispatcher:
             recorder.run_id, recorder.pipeline, limits, self.relay.address, hidden, mlflow
         )
         self._setting = pickle.dumps(setting, protocol=5)
-        self._afterwards: deque[Callable[[], None]] = deque()
+        self._cpus = cpus
         self._waiting: deque[Try] = deque()
         self._running: dict[str, Try] = {}
         self._window = WINDOW + int(4 * cpus)
-        self._timers: list[tuple[float, int, Callable[[], None]]] = []
-        self._order = itertools.count()
         self._remotes: dict[tuple[float, int], Any] = {}
         self._code: dict[int, Any] = {}
         self._last_kill = 0.0
+        self._calls = 0  # of Ray that are not over
+        self._leases = Leases(
+            self.loop,
+            self._setting,
+            room=self._room,
+            others=lambda: self._calls > 0,
+            hand=self._hand,
+            done=self._finished,
+            failed=self._failed,
+        )
 
     # -- what the schedule asks for --------------------------------------------------------
 
@@ -115,17 +94,8 @@ class Dispatcher:
     ) -> Try:
         """Queue one attempt of a task."""
         attempt = Try(node, number, new_span_id(), time.time_ns(), arguments, inputs)
-        self._waiting.append(attempt)
-        self._pump()
+        self._queue(attempt)
         return attempt
-
-    def later(self, seconds: float, call: Callable[[], None]) -> None:
-        """Call ``call`` on the main thread after so many seconds."""
-        heapq.heappush(self._timers, (time.monotonic() + seconds, next(self._order), call))
-
-    def afterwards(self, call: Callable[[], None]) -> None:
-        """Call ``call`` on the main thread, in order, but after what tasks wait for."""
-        self._afterwards.append(call)
 
     def helper(self, function: Callable[..., Any], outputs: int = 1) -> Any:
         """A function that Ray calls on the driver's own node: what it makes lives as long as the run."""
@@ -157,65 +127,62 @@ class Dispatcher:
         def done(future: Any) -> None:
             error = future.exception()
             value = error if error is not None else future.result()
-            self._inbox.put(lambda: once(value))
+            self.loop.wake(lambda: once(value))
 
         self.later(limit, give_up)
         ref.future().add_done_callback(done)
 
-    def wake(self, call: Callable[[], None]) -> None:
-        """Call ``call`` on the main thread; from any thread or signal handler."""
-        self._inbox.put(call)
-
     def stop_all(self, reason: str) -> None:
         """Cancel every attempt: those that wait are dropped, those that run are stopped."""
-        waiting = list(self._waiting)
+        waiting = [*self._waiting, *self._leases.drop()]
         self._waiting.clear()
         for attempt in waiting:
             self._end(attempt, self._made_up(attempt, Result.CANCELLATION, "Cancelled", reason))
         for attempt in list(self._running.values()):
-            if attempt.started is None:
+            if attempt.started is None and attempt.call is not None:
                 ray.cancel(attempt.call, force=False)
             self._stop(attempt, Result.CANCELLATION, reason)
 
-    def step(self) -> None:
-        """Wait for the next event, and handle all that are there."""
-        # Not for ever: a signal that another thread got is handled once this one moves.
-        timeout = 1.0
-        if self._afterwards:
-            timeout = 0.0
-        elif self._timers:
-            timeout = min(timeout, max(0.0, self._timers[0][0] - time.monotonic()))
-        events = []
-        with contextlib.suppress(queue.Empty):
-            events.append(self._inbox.get(timeout=timeout))
-            events += [self._inbox.get_nowait() for _ in range(self._inbox.qsize())]
-        for event in events:
-            event()
-        while self._timers and self._timers[0][0] <= time.monotonic():
-            heapq.heappop(self._timers)[2]()
-        self.catch_up()
-
-    def catch_up(self) -> None:
-        """Do what was left for afterwards."""
-        while self._afterwards:
-            self._afterwards.popleft()()
-
     def close(self) -> None:
         """Hang up on the workers."""
+        self._leases.close()
         self.relay.close()
+        self.loop.close()
 
-    # -- to Ray -----------------------------------------------------------------------------
+    # -- to workers ---------------------------------------------------------------------------
+
+    def _queue(self, attempt: Try) -> None:
+        sizes = [value.size if type(value) is Inline else HANDED_BYTES for value in attempt.inputs]
+        if sum(sizes) < HANDED_BYTES:
+            task = attempt.node.task
+            self._leases.take(attempt, (task.policy.cpus, task.n_outputs))
+        else:
+            self._waiting.append(attempt)
+            self._pump()
+
+    def _room(self, cpus: float) -> int:
+        """How many attempts that take so many CPUs may be at work."""
+        return max(1, int(self._cpus / cpus)) if self.local and cpus else self._window
+
+    def _hand(self, attempt: Try) -> tuple[bytes, int, bytes]:
+        """What a worker is told of an attempt that it is given now."""
+        attempt.handed = time.time_ns()
+        self._running[attempt.span_id] = attempt
+        task = attempt.node.task
+        return self._request(attempt), id(task), task.dumped()
 
     def _pump(self) -> None:
-        while self._waiting and len(self._running) < self._window:
+        while self._waiting and self._calls < self._window:
             attempt = self._waiting.popleft()
             self._running[attempt.span_id] = attempt
+            self._calls += 1
+            self._leases.give_way()
             self._call(attempt)
 
-    def _call(self, attempt: Try) -> None:
+    def _request(self, attempt: Try) -> bytes:
         node = attempt.node
         task = node.task
-        request = Request(
+        return Request(
             task_id=node.id,
             task=task.name,
             span_id=attempt.span_id,
@@ -224,7 +191,10 @@ class Dispatcher:
             upstream=tuple(dict.fromkeys(node.slot_arguments)),
             n_outputs=task.n_outputs,
             timed=task.policy.timeout is not None,
-        )
+        ).packed()
+
+    def _call(self, attempt: Try) -> None:
+        task = attempt.node.task
         key = (task.policy.cpus, task.n_outputs)
         remote = self._remotes.get(key)
         if remote is None:
@@ -232,11 +202,11 @@ class Dispatcher:
                 num_cpus=key[0], num_returns=1 + key[1], max_retries=0
             )
         attempt.call, *attempt.values = remote.remote(
-            self._setting, self._code_of(node), request.packed(), *attempt.inputs
+            self._setting, self._code_of(attempt.node), self._request(attempt), *attempt.inputs
         )
 
         def done(future: Any) -> None:
-            self._inbox.put(lambda: self._done(attempt, future))
+            self.loop.wake(lambda: self._done(attempt, future))
 
         attempt.call.future().add_done_callback(done)
 
@@ -262,9 +232,13 @@ class Dispatcher:
         elif isinstance(message, Stash):
             attempt.stash = message.batch
         elif isinstance(message, Started):
-            self._inbox.put(lambda: self._started(attempt, message))
+            self.loop.wake(lambda: self._started(attempt, message))
         elif isinstance(message, Stopped):
-            self._inbox.put(lambda: self._kill(attempt))
+            self.loop.wake(lambda: self._kill(attempt))
+
+    def _seat(self, connection: Connection) -> None:
+        """Take the connection of a worker under lease; on a thread of the relay."""
+        self._leases.seat(connection)
 
     def _started(self, attempt: Try, message: Started) -> None:
         first = attempt.started is None
@@ -284,34 +258,48 @@ class Dispatcher:
             self.relay.stop(attempt.span_id, attempt.reason)
 
     def _done(self, attempt: Try, future: Any) -> None:
-        """Ray has the outcome of an attempt, or an error instead."""
-        if attempt.ended:
-            return
+        """Ray has the outcome of a call, or an error instead."""
+        self._calls -= 1
         error = future.exception()
         if error is None:
-            outcome = Outcome.unpacked(future.result())
-            if outcome.sent:
-                self.relay.wait(attempt.span_id, outcome.sent)
-            if attempt.doom:
-                outcome = replace(
-                    outcome,
-                    result=attempt.doom,
-                    error_type=_doom_type(attempt),
-                    error_message=attempt.reason,
-                )
-            self._end(attempt, outcome)
+            self._finished(attempt, Outcome.unpacked(future.result()), attempt.values)
+        else:
+            self._failed(attempt, error)
+        self._pump()
+
+    def _finished(self, attempt: Try, outcome: Outcome, values: Sequence[Any]) -> None:
+        """An attempt has come to an end of its own."""
+        if attempt.ended:
+            return
+        if outcome.sent:
+            self.relay.wait(attempt.span_id, outcome.sent)
+        if attempt.doom:
+            kind = attempt.doom_type
+            outcome = replace(
+                outcome, result=attempt.doom, error_type=kind, error_message=attempt.reason
+            )
+        attempt.values = values
+        self._end(attempt, outcome)
+
+    def _failed(self, attempt: Try, error: BaseException) -> None:
+        """The worker of an attempt has come to an end, or there is none."""
+        if attempt.ended:
             return
         attempt.over = attempt.over or time.time_ns()
-        if attempt.started is not None and not attempt.killed:  # a child may hold the line open
-            self._killer.kill(attempt.started.node, None, attempt.span_id)
+        if attempt.place and not attempt.killed:  # a child may hold the line open
+            self._killer.kill(attempt.place, None, attempt.span_id)
         self.relay.wait_closed(attempt.span_id)
         if attempt.doom:
             self._end(
-                attempt, self._made_up(attempt, attempt.doom, _doom_type(attempt), attempt.reason)
+                attempt, self._made_up(attempt, attempt.doom, attempt.doom_type, attempt.reason)
             )
-        elif attempt.started is None and time.monotonic() - self._last_kill < 3:
+        elif (
+            attempt.started is None
+            and attempt.lease is None
+            and time.monotonic() - self._last_kill < 3
+        ):
             # Its worker was killed for the attempt before, in the moment when that one ended.
-            self._running.pop(attempt.span_id)
+            self._running.pop(attempt.span_id, None)
             self.submit(attempt.node, attempt.number, attempt.arguments, attempt.inputs)
         else:
             kind, message = cause(error)
@@ -348,7 +336,10 @@ class Dispatcher:
             return
         attempt.killed = True
         self._last_kill = time.monotonic()
-        if attempt.started is not None:
+        if attempt.lease is not None:
+            attempt.lease.over = True
+            self._killer.kill(attempt.lease.node, attempt.lease.pid, attempt.span_id)
+        elif attempt.started is not None:
             self._killer.kill(attempt.started.node, attempt.started.pid, attempt.span_id)
         else:
             ray.cancel(attempt.call, force=True)
@@ -358,27 +349,14 @@ class Dispatcher:
     def _give_up(self, attempt: Try) -> None:
         if not attempt.ended:
             doom = attempt.doom or Result.ERROR
-            self._end(attempt, self._made_up(attempt, doom, _doom_type(attempt), attempt.reason))
+            self._end(attempt, self._made_up(attempt, doom, attempt.doom_type, attempt.reason))
 
     def _made_up(self, attempt: Try, result: Result, kind: str, message: str) -> Outcome:
-        """The outcome of an attempt that could not give its own."""
-        started = attempt.started
+        """The outcome of an attempt that could not give its own, with what is known of it here."""
         batches = [] if attempt.stash is None else [attempt.stash]
-        if attempt.call is not None and not attempt.heard:
+        if not attempt.heard and (attempt.call is not None or attempt.lease is not None):
             batches.append(self._parameters(attempt))
-        over = attempt.over or time.time_ns()
-        return Outcome(
-            result=result,
-            start=started.start if started else over,
-            running=started.running if started else 0,
-            end=over,
-            pid=started.pid if started else 0,
-            node=started.node if started else "",
-            host=started.host if started else "",
-            batch=joined(batches),
-            error_type=kind,
-            error_message=message,
-        )
+        return attempt.made_up(result, kind, message, joined(batches))
 
     def _parameters(self, attempt: Try) -> Batch:
         recorder = self._recorder
@@ -394,15 +372,3 @@ class Dispatcher:
         self.afterwards(partial(self._recorder.add, outcome.batch))
         refs = attempt.values if outcome.result is Result.SUCCESS else ()
         self._on_end(Ended(attempt, outcome, refs, lost))
-        self._pump()
-
-
-_DOOM_TYPES = {
-    Result.TIMEOUT: "TimeoutError",
-    Result.ERROR: "NeverBegan",
-    Result.CANCELLATION: "Cancelled",
-}
-
-
-def _doom_type(attempt: Try) -> str:
-    return _DOOM_TYPES[attempt.doom or Result.CANCELLATION]

@@ -28,35 +28,38 @@ class FanOut:
 
     def rows(self, node: MapNode, ready: Callable[[Rows], None], failed: Failed) -> None:
         """Find out the width; ``ready`` is given the arguments of each call, or ``failed`` the reason."""
-        ask = self.dispatcher.helper(values.length)
+        ask = self.dispatcher.helper(values.items)
         columns: dict[str, Any] = {**node.known}
         columns |= {key: self.wiring.settled(source) for key, source in node.sources.items()}
-        sizes = {k: len(v) for k, v in columns.items() if not isinstance(v, Handle)}
+        found: dict[str, Sequence[Any]] = {
+            k: v for k, v in columns.items() if not isinstance(v, Handle)
+        }
 
         def answer(key: str, value: Any) -> None:
             if isinstance(value, BaseException):
                 failed(f"{node.title}.map, argument {key!r}: {told(value)}", lost_ref(value))
                 return
-            sizes[key] = value
-            if len(sizes) == len(columns):
-                self._split(node, columns, sizes, ready, failed)
+            found[key] = value
+            if len(found) == len(columns):
+                self._split(node, columns, found, ready, failed)
 
         for key, column in columns.items():
             if isinstance(column, Handle):
                 ref = ask.remote(self.wiring.ref(column), column.path)
                 self.dispatcher.ask(ref, partial(answer, key))
-        if len(sizes) == len(columns):
-            self._split(node, columns, sizes, ready, failed)
+        if len(found) == len(columns):
+            self._split(node, columns, found, ready, failed)
 
     def _split(
         self,
         node: MapNode,
         columns: dict[str, Any],
-        sizes: dict[str, int],
+        found: dict[str, Sequence[Any]],
         ready: Callable[[Rows], None],
         failed: Failed,
     ) -> None:
         """Make values of their own of the items of a value."""
+        sizes = {key: len(found[key]) for key in columns}
         size = next(iter(sizes.values()))
         if len(set(sizes.values())) > 1:
             counts = ", ".join(f"{key} has {size}" for key, size in sizes.items())
@@ -67,13 +70,22 @@ class FanOut:
             return
         items: dict[str, Sequence[Any]] = {}
         for key, column in columns.items():
-            items[key] = column
+            items[key] = found[key]
             if isinstance(column, Handle):
-                split = self.dispatcher.helper(values.split, size)
-                refs: Any = split.remote(self.wiring.ref(column), column.path) if size else []
-                refs = refs if isinstance(refs, list) else [refs]
+                refs = self._refs(column, found[key])
                 items[key] = [self.graph.item(column.node, ref, i) for i, ref in enumerate(refs)]
         ready([{key: items[key][i] for key in items} for i in range(size)])
+
+    def _refs(self, column: Handle, small: Sequence[Any]) -> list[Any]:
+        """The items of a value: small ones are here, of large ones Ray makes values."""
+        large = [number for number, item in enumerate(small) if item is None]
+        refs = list(small)
+        if large:
+            split = self.dispatcher.helper(values.split, len(large))
+            made: Any = split.remote(self.wiring.ref(column), column.path, large)
+            for number, ref in zip(large, made if isinstance(made, list) else [made], strict=True):
+                refs[number] = ref
+        return refs
 
     def build(self, node: MapNode, rows: Rows) -> list[Node]:
         """Call what is mapped once for each row; returns the nodes that this adds to the graph."""

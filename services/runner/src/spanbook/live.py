@@ -11,10 +11,10 @@ from rich.text import Text
 from spanbook_runfile.names import Result
 
 from spanbook.dag import Graph
-from spanbook.dispatch import Ended, Try
 from spanbook.nodes import TaskNode
 from spanbook.state import State
 from spanbook.terminal import MARKS, label, printable, short_error
+from spanbook.tries import Ended, Try
 
 _STYLES: dict[str, str] = {
     "waiting": "dim",

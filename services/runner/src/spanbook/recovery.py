@@ -9,6 +9,7 @@ from spanbook_runfile.names import Result
 
 from spanbook.nodes import Handle, Node, TaskNode, handles_in
 from spanbook.state import State
+from spanbook.values import Inline
 from spanbook.wiring import Wiring
 
 RERUNS = 3  # of a task for its value; one that is lost as often is lost for another reason
@@ -39,7 +40,8 @@ class Recovery:
         for handle in settled:
             up = above.get(handle.node)
             if up is None:
-                if self._wiring.ref(handle).hex() == lost:
+                ref = self._wiring.ref(handle)
+                if type(ref) is not Inline and ref.hex() == lost:
                     return None
             elif up.result is None:
                 self._wait(state, up)
@@ -97,6 +99,8 @@ class Recovery:
 
 def _is_lost(ref: Any, lost: str) -> bool:
     """Whether a value is gone; looking at one that is not runs no code of the user's."""
+    if type(ref) is Inline:
+        return False
     if ref.hex() == lost:
         return True
     try:

@@ -83,6 +83,11 @@ class Stop:
     reason: str  # for the user, in words
 
 
+@dataclass(frozen=True, slots=True)
+class Seated:
+    """A connection's first message: it is a worker's seat, for attempts to be handed over."""
+
+
 Message = Started | Records | Stash | Stopped
 
 
@@ -93,9 +98,16 @@ class Relay:
         host: The address to listen on; workers must reach it.
         receive: Takes every message, on the connection's own thread. It may block: that holds
             back the worker that sends too fast.
+        seat: Takes the connection of a worker's seat over.
     """
 
-    def __init__(self, host: str, receive: Callable[[Message], None]) -> None:
+    def __init__(
+        self,
+        host: str,
+        receive: Callable[[Message], None],
+        seat: Callable[[Connection], None],
+    ) -> None:
+        self._seat = seat
         self._key = secrets.token_bytes(32)
         self._receive = receive
         self._listener = Listener((host, 0))
@@ -173,12 +185,17 @@ class Relay:
         try:
             deliver_challenge(line, self._key)
             answer_challenge(line, self._key)
+            first = line.recv()
         except (AuthenticationError, EOFError, OSError):
             line.close()
+            return
+        if isinstance(first, Seated):
+            self._seat(line)
             return
         with self._lock:
             self._open.add(line)
         try:
+            self._take(line, first)
             while True:
                 self._take(line, line.recv())
         except (EOFError, OSError):

@@ -5,10 +5,10 @@ from collections.abc import Iterable, Mapping
 from spanbook_runfile import names
 from spanbook_runfile.names import Event, LinkType, Result, SpanType
 
-from spanbook.dispatch import Ended, Try
 from spanbook.nodes import TaskNode, upstream
 from spanbook.recorder import Recorder
 from spanbook.state import State
+from spanbook.tries import Ended, Try
 
 
 def declare(recorder: Recorder, node: TaskNode) -> None:

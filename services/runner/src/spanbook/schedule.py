@@ -11,7 +11,7 @@ from spanbook_runfile.names import Result
 
 from spanbook import report, values
 from spanbook.dag import Graph
-from spanbook.dispatch import Dispatcher, Ended, Try
+from spanbook.dispatch import Dispatcher
 from spanbook.emitter import Batch
 from spanbook.fanout import FanOut, Rows, told
 from spanbook.faults import lost_ref
@@ -28,6 +28,7 @@ from spanbook.recorder import Recorder
 from spanbook.recovery import Recovery
 from spanbook.rerun import Part, Reuse
 from spanbook.state import PAUSED, QUEUED, Listener, State, is_over, pause, task_of, unfinished
+from spanbook.tries import Ended, Try
 from spanbook.wiring import Wiring
 
 
@@ -75,14 +76,14 @@ class Schedule:
         self._recorder.flush()
         self._begin([self.states[node] for node in nodes])
         while self._open:
-            self.dispatcher.step()
-        self.dispatcher.catch_up()
+            self.dispatcher.loop.step()
+        self.dispatcher.loop.catch_up()
         results = (s.result for s in self.states.values() if s.result)
         return report.run_result(results, cancelled=bool(self.cancelled))
 
     def cancel(self, reason: str) -> None:
         """Stop all that runs, and start nothing more; from any thread or signal handler."""
-        self.dispatcher.wake(lambda: self._cancel(reason))
+        self.dispatcher.loop.wake(lambda: self._cancel(reason))
 
     def _cancel(self, reason: str) -> None:
         if self.cancelled:

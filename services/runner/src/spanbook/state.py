@@ -7,9 +7,9 @@ from typing import Any, Protocol
 from spanbook_runfile.names import Result
 
 from spanbook import failure
-from spanbook.dispatch import Ended, Try
 from spanbook.errors import TaskError
 from spanbook.nodes import EitherNode, Handle, Node, TaskNode, tasks_behind
+from spanbook.tries import Ended, Try
 from spanbook.worker import Outcome
 
 

@@ -10,11 +10,11 @@ from typing import TextIO
 from spanbook_runfile.names import Result
 
 from spanbook.dag import Graph
-from spanbook.dispatch import Ended, Try
 from spanbook.masking import Masker
 from spanbook.nodes import Slot, TaskNode
 from spanbook.run import Finished
 from spanbook.state import State
+from spanbook.tries import Ended, Try
 from spanbook.worker import Outcome
 
 MARKS: dict[str, str] = {

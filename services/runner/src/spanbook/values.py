@@ -1,18 +1,21 @@
 """Values on their way into and out of a task, on a worker."""
 
 import pickle
+import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import cloudpickle
 
-from spanbook.arguments import fill
+from spanbook.arguments import fill, items_of
 from spanbook.errors import TaskError
 from spanbook.nodes import Slot
 
 if TYPE_CHECKING:
     from spanbook.task import Task
 
+INLINE_BYTES = 64 << 10  # of all values of a task; larger ones are in Ray's store
+MAPPED_BYTES = 16 << 20  # of the items of one map
 _PLAIN = frozenset({type(None), bool, int, float, str, bytes})
 
 
@@ -107,9 +110,52 @@ def _packed(value: Any) -> Any:
 
 def unpacked(value: Any) -> Any:
     """The value itself, of what Ray passed on."""
+    if type(value) is Inline:
+        value = value.value
     if type(value) is Packed:
         return cloudpickle.loads(value.data, buffers=value.buffers)
     return value
+
+
+class Inline:
+    """A small value that the driver holds itself, and hands over with what needs it."""
+
+    __slots__ = ("size", "value")
+
+    def __init__(self, value: Any, size: int) -> None:
+        self.value, self.size = value, size
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Inline, (self.value, self.size)
+
+
+def inlined(outputs: Sequence[Any], limit: int = INLINE_BYTES) -> list[Inline] | None:
+    """A task's packed values, to be held by the driver; None where they are too large for that."""
+    found = []
+    for output in outputs:
+        if type(output) in _PLAIN:
+            inline = Inline(output, sys.getsizeof(output))
+        else:
+            size = getattr(output, "nbytes", 0)  # an array is not packed yet
+            if size > limit:
+                return None
+            inline = _inline(output)
+        limit -= inline.size
+        if limit < 0:
+            return None
+        found.append(inline)
+    return found
+
+
+def _inline(output: Any) -> Inline:
+    """A value as bytes alone: whoever unpickles arrays from them finds them read-only, as Ray's are."""
+    if type(output) is Packed:
+        data, buffers = output.data, output.buffers
+    else:
+        buffers = []
+        data = cloudpickle.dumps(output, protocol=5, buffer_callback=buffers.append)
+    parts = [bytes(pickle.PickleBuffer(part).raw()) for part in (data, *buffers)]
+    return Inline(Packed(parts[0], parts[1:]), sum(map(len, parts)))
 
 
 def dumped(arguments: Mapping[str, Any]) -> bytes:
@@ -142,21 +188,33 @@ def truth(value: Any, path: Sequence[Any]) -> bool:
     return bool(_item(value, path))
 
 
-def length(value: Any, path: Sequence[Any]) -> int:
-    """How many items a mapped value has."""
+def items(value: Any, path: Sequence[Any]) -> list[Inline | None]:
+    """The items of a mapped value, each a value of its own; None where one is large."""
+    room = MAPPED_BYTES
+    found: list[Inline | None] = []
+    for item in _items(value, path):
+        small = inlined([_packed(item)], min(room, INLINE_BYTES))
+        if small is None:
+            found.append(None)
+        else:
+            found += small
+            room -= small[0].size
+    return found
+
+
+def split(value: Any, path: Sequence[Any], large: Sequence[int]) -> tuple[Any, ...] | Any:
+    """The large items of a mapped value, by their numbers, to be values of Ray's."""
+    every = _items(value, path)
+    items = tuple(_packed(every[number]) for number in large)
+    return items if len(items) != 1 else items[0]
+
+
+def _items(value: Any, path: Sequence[Any]) -> list[Any]:
     value = _item(value, path)
     try:
-        return len(value)
-    except TypeError:
-        raise TaskError(
-            f"a {type(value).__name__} cannot be mapped over: it has no length. Return a list."
-        ) from None
-
-
-def split(value: Any, path: Sequence[Any]) -> tuple[Any, ...] | Any:
-    """The items of a mapped value, each to become a value of its own."""
-    items = tuple(_packed(item) for item in _item(value, path))
-    return items if len(items) != 1 else items[0]
+        return items_of(value if hasattr(value, "__len__") else None)
+    except TypeError as error:
+        raise TaskError(str(error).replace("NoneType", type(value).__name__)) from None
 
 
 def _item(value: Any, path: Sequence[Any]) -> Any:

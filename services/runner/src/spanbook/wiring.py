@@ -36,7 +36,7 @@ class Wiring:
         return value
 
     def ref(self, handle: Handle) -> Any:
-        """The ObjectRef of a settled handle's value."""
+        """A settled handle's value: Ray's ObjectRef of it, or an Inline."""
         node = handle.node
         if isinstance(node, ItemNode):
             if node.ref is None:
@@ -47,7 +47,7 @@ class Wiring:
         return refs[handle.output]
 
     def inputs(self, node: TaskNode) -> tuple[Any, list[Any]]:
-        """A task's arguments with slots, and the ObjectRefs that go into them."""
+        """A task's arguments with slots, and the values that go into them, as of :meth:`ref`."""
         inputs: list[Any] = []
         expressions = [self._expression(handle, inputs) for handle in node.handles]
         trivial = all(e == Slot(i) for i, e in enumerate(expressions))

@@ -1,4 +1,4 @@
-"""The one function that Ray runs: an attempt of a task, in a warm worker process."""
+"""What runs on a worker: an attempt of a task, in a warm process."""
 
 import contextlib
 import ctypes
@@ -101,8 +101,15 @@ class Outcome:
 
 def run_attempt(setting: bytes, task: bytes, packed: bytes, *inputs: Any) -> tuple[Any, ...]:
     """Run one attempt; returns its :class:`Outcome`, packed, and the task's values or Nones."""
-    request = Request(*cloudpickle.loads(packed))
-    attempt = _Attempt(_setting(setting), request)
+    outcome, outputs = attempted(setting, task, Request(*cloudpickle.loads(packed)), inputs)
+    return (outcome.packed(), *outputs)
+
+
+def attempted(
+    setting: bytes, task: bytes, request: Request, inputs: Sequence[Any]
+) -> tuple[Outcome, Sequence[Any]]:
+    """Run one attempt: how it ended, and the task's values or Nones."""
+    attempt = _Attempt(setting_of(setting), request)
     loaded: Task[..., Any] | None = None
     outputs: Sequence[Any] = ()
     error: BaseException | None = None
@@ -115,7 +122,7 @@ def run_attempt(setting: bytes, task: bytes, packed: bytes, *inputs: Any) -> tup
             error, trace = raised, failure.user_frames(raised)
             attempt.record_error(raised, trace)
     outcome = attempt.close(error, trace, loaded)
-    return (outcome.packed(), *(outputs if error is None else (None,) * request.n_outputs))
+    return outcome, outputs if error is None else (None,) * request.n_outputs
 
 
 class _Attempt:
@@ -251,7 +258,7 @@ class _Attempt:
         """Say that the attempt has begun: at once where it matters, else if it takes long."""
         if now or (not self._told and time.time_ns() - self.start > 80_000_000):
             self._told = True
-            pid, node, host = _place()
+            pid, node, host = place()
             self._send(Started(self.request.span_id, pid, node, host, self.start, self.began))
 
     def _send_batch(self, batch: Batch) -> None:
@@ -315,7 +322,7 @@ class _Attempt:
         """The outcome, with all that was recorded and not yet sent."""
         end = time.time_ns()
         batch = self.emitter.close()
-        pid, node, host = _place()
+        pid, node, host = place()
         masker = self.emitter.masker
         with self._lock:
             sent = self._sent
@@ -344,7 +351,8 @@ def _result(error: BaseException | None) -> Result:
 
 
 @cache
-def _setting(packed: bytes) -> Setting:
+def setting_of(packed: bytes) -> Setting:
+    """The setting that the driver packed."""
     setting: Setting = cloudpickle.loads(packed)
     return setting
 
@@ -360,7 +368,7 @@ def _masker() -> Masker:
 
 
 @cache
-def _place() -> tuple[int, str, str]:
+def place() -> tuple[int, str, str]:
     """This process's id, Ray node and host name."""
     return os.getpid(), ray.get_runtime_context().get_node_id(), platform.node()
 
