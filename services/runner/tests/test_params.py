@@ -195,6 +195,10 @@ def test_a_required_parameter():
         (["run", "p.py", "again"], "takes no 'again'"),
         (["run", "p.py", "--cpus", "-1"], "--cpus -1: it cannot be below 0"),
         (["verify", "file", "--fast"], "`spanbook verify` takes no '--fast'"),
+        (
+            ["import", "file", "--runz", "x"],
+            "`spanbook import` takes no '--runz'. Did you mean '--runs'?",
+        ),
     ],
 )
 def test_misspelt_options_are_told(words, said, capsys):

@@ -74,6 +74,13 @@ def test_what_failed_runs_again_with_kept_values(runner):
     assert reused["costly"].attributes["spanbook.task.reused_from"] == run_id
     assert "Running cheap again" in done.out
 
+    dry = runner.run("", "--from", run_id, "--dry-run")
+    assert dry.code == 0, dry.out + dry.err
+    lines = [line for line in dry.out.splitlines() if "costly" in line or "total" in line]
+    assert lines[0] == f"  costly  (not run: as in {run_id[:8]})"
+    assert lines[-1].startswith("  total  after item")
+    assert "not run" not in lines[-1]
+
     again = runner.run("", "--from", run_id, "--only", "pair")
     assert again.code == 0, again.out + again.err
     assert {t.name for t in again.recorded.tasks if t.attempts} == {"pair"}
@@ -81,7 +88,10 @@ def test_what_failed_runs_again_with_kept_values(runner):
 
 def test_only_runs_a_task_and_what_it_needs(runner):
     """Without an earlier run, ``--only`` runs the task and everything above it."""
-    done = runner.run(PIPELINE, "--only", "pair")
+    dry = runner.run(PIPELINE, "--only", "pair", "--dry-run")
+    assert "  cheap  (not run)\n" in dry.out
+    assert "  pair  after apart\n" in dry.out
+    done = runner.run("", "--only", "pair")
     assert done.code == 0, done.out + done.err
     ran = {t.name for t in done.recorded.tasks if t.attempts}
     assert ran == {"apart", "pair"}

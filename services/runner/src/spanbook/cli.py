@@ -38,12 +38,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parsed(given: Sequence[str]) -> argparse.Namespace:
-    options, unknown = _parser().parse_known_args(given)
+    parser = _parser()
+    options, unknown = parser.parse_known_args(given)
     if unknown:
-        known = run_command.options() if given[0] == "run" else ["--help"]
+        known = _options(parser, given[0])
         word = unknown[0].partition("=")[0]
         raise UsageError(f"`spanbook {given[0]}` takes no {word!r}. {one_of(word, known)}")
     return options
+
+
+def _options(parser: argparse.ArgumentParser, command: str) -> list[str]:
+    """The options of one of the commands."""
+    (commands,) = (a for a in parser._actions if isinstance(a, argparse._SubParsersAction))
+    found = commands.choices[command]
+    return [word for action in found._actions for word in action.option_strings]
 
 
 def _parser() -> argparse.ArgumentParser:

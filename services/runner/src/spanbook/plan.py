@@ -8,10 +8,11 @@ from spanbook_runfile.names import TaskType
 from spanbook.dag import Graph
 from spanbook.errors import PipelineError
 from spanbook.nodes import EitherNode, ItemNode, MapNode, Node, TaskNode
+from spanbook.rerun import Part
 
 
-def as_text(graph: Graph) -> str:
-    """One line for each task: its arguments, and after which others it runs."""
+def as_text(graph: Graph, part: Part | None = None) -> str:
+    """One line for each task: its arguments, after which others it runs, and whether it does."""
     lines = [f"{graph.name}: {len(graph.tasks)} tasks"]
     for node in graph.nodes:
         if not isinstance(node, TaskNode | MapNode):
@@ -21,7 +22,7 @@ def as_text(graph: Graph) -> str:
         branch = "".join(
             f"  {'when' if c.expected else 'unless'} {c.handle.node.title}" for c in node.conditions
         )
-        lines.append(f"  {_title(node)}{after}{branch}")
+        lines.append(f"  {_title(node)}{after}{branch}{_had(node, part)}")
     return "\n".join(lines)
 
 
@@ -55,6 +56,16 @@ def as_mermaid(graph: Graph) -> str:
             resource=resource,
         )
     )
+
+
+def _had(node: TaskNode | MapNode, part: Part | None) -> str:
+    """How a part of a pipeline has a task without running it."""
+    if part is None:
+        return ""
+    reuse = part.decide(node) if isinstance(node, TaskNode) else None
+    if reuse is not None:
+        return f"  (not run: as in {reuse.run_id[:8]})"
+    return "  (not run)" if node in part.left_out else ""
 
 
 def _above(node: Node) -> Iterable[Node]:

@@ -109,13 +109,6 @@ def _add_options(run: argparse.ArgumentParser) -> None:
     )
 
 
-def options() -> list[str]:
-    """The options of ``run``, for hints."""
-    parser = argparse.ArgumentParser(add_help=False)
-    _add_options(parser)
-    return [word for action in parser._actions for word in action.option_strings]
-
-
 def asks_for_pipeline_help(given: Sequence[str]) -> bool:
     """Whether the words are ``run … PIPELINE … --help``."""
     return (
@@ -181,12 +174,12 @@ def _run(options: argparse.Namespace, stop: Interrupts) -> int:
     found = find_pipeline(options.pipeline)
     parameters = resolve(found.pipeline, flags=options.param, file=options.params, env=os.environ)
     graph = found.pipeline.build(parameters)
+    part = _part(options, settings, graph)
     if options.dry_run:
         from spanbook import plan  # noqa: PLC0415
 
-        _say(f"{plan.as_text(graph)}\n\n{plan.as_mermaid(graph)}")
+        _say(f"{plan.as_text(graph, part)}\n\n{plan.as_mermaid(graph)}")
         return 0
-    part = _part(options, settings, graph)
     with _services(options, settings, stop) as running:
         if running is not None:
             running.lead_here()
