@@ -261,7 +261,9 @@ class Leases:
 
     def _ready(self, seat: Seat, message: Ready) -> None:
         lease = self._leases.get(message.lease)
-        if lease is None:  # Ray has given it up
+        if lease is None:  # Ray has given it up, though it lives
+            with contextlib.suppress(OSError):
+                seat.wire.send(END)
             return
         seat.lease, lease.seat = lease, seat
         lease.pid, lease.node, lease.since = message.pid, message.node, time.monotonic()
