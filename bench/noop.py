@@ -4,9 +4,10 @@ A fan-out and a chain, by turns with plain Ray, everything recorded by a real co
 the sealed file. Peers run once, each in a virtual environment of its own (made by pip on first use, in
 the user's cache folder), with their default local set-up. Per task: from the end of a first task to the
 end of the last; Luigi, which plans all tasks before the first, by a build of all less a build of one.
-Prints Markdown tables.
+Prints Markdown tables. ``--peers luigi`` measures that one alone; ``--no-memory`` leaves the 10,000 tasks out.
 """
 
+import argparse
 import contextlib
 import json
 import os
@@ -213,10 +214,16 @@ def peer(package: str, words: list[str], fan_out: int, chain: int) -> tuple[str,
 
 def main() -> None:
     """Measure, and print the tables."""
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("--peers", nargs="*", default=["prefect", "dagster", "luigi"])
+    options.add_argument("--no-memory", action="store_true")
+    wanted = options.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         found = by_turns(Path(folder))
+        sizes: list[dict[str, float]] = []
         with collector(Path(folder)) as env:
-            few, many = memory(Path(folder), env, 1), memory(Path(folder), env, MANY)
+            if not wanted.no_memory:
+                sizes = [memory(Path(folder), env, tasks) for tasks in (1, MANY)]
     middle = {
         who: {what: statistics.median(values) for what, values in facts.items()}
         for who, facts in found.items()
@@ -232,6 +239,8 @@ def main() -> None:
     over = {shape: ours[shape] - ray[shape] for shape in ("fan-out", "chain")}
     print(f"| above plain Ray | {over['fan-out']:.2f} | {over['chain']:.2f} | | |")
     for name, package, words, fan_out, chain in PEERS:
+        if package not in wanted.peers:
+            continue
         say(name)
         try:
             version, wide, deep = peer(package, words, fan_out, chain)
@@ -248,9 +257,11 @@ def main() -> None:
         f"| start to first task | {ray['start']:.1f} | {ours['start']:.1f} |\n"
         f"| last task to exit | {ray['end']:.1f} | {ours['end']:.1f} |"
     )
-    print(f"\n| peak RSS, MB | a run of 2 tasks | of {MANY + 1:,} |\n| --- | --- | --- |")
-    for kind in many:
-        print(f"| {kind} | {few.get(kind, 0):.0f} | {many[kind]:.0f} |")
+    if sizes:
+        few, many = sizes
+        print(f"\n| peak RSS, MB | a run of 2 tasks | of {MANY + 1:,} |\n| --- | --- | --- |")
+        for kind in many:
+            print(f"| {kind} | {few.get(kind, 0):.0f} | {many[kind]:.0f} |")
 
 
 if __name__ == "__main__":

@@ -76,7 +76,7 @@ def test_what_failed_runs_again_with_kept_values(runner):
 
     dry = runner.run("", "--from", run_id, "--dry-run")
     assert dry.code == 0, dry.out + dry.err
-    lines = [line for line in dry.out.splitlines() if "costly" in line or "total" in line]
+    lines = [line for line in dry.out.splitlines() if line.startswith(("  costly", "  total"))]
     assert lines[0] == f"  costly  (not run: as in {run_id[:8]})"
     assert lines[-1].startswith("  total  after item")
     assert "not run" not in lines[-1]
