@@ -153,7 +153,24 @@ def test_a_map_that_cannot_be_is_a_failure(runner):
             return 1
 
         @task
+        def word():
+            return "abc"
+
+        @task
+        def frame():
+            import pandas as pd
+            return pd.DataFrame({"a": [1, 2, 3]})
+
+        @task
         def use(x):
+            pass
+
+        @task
+        def spell(x):
+            pass
+
+        @task
+        def each(x):
             pass
 
         @task
@@ -163,10 +180,16 @@ def test_a_map_that_cannot_be_is_a_failure(runner):
         @pipeline
         def wrong():
             collect(use.map(one()))
+            spell.map(word())
+            each.map(frame())
         """)
     assert done.code == 1
     assert done.task("use").result is Result.FAILURE
     assert "a int cannot be mapped over" in done.task("use").error_message
+    for name, said in [("spell", "character by character"), ("each", "to_dict('records')")]:
+        assert done.task(name).result is Result.FAILURE
+        assert f"{name}.map, argument 'x'" in done.task(name).error_message
+        assert said in done.task(name).error_message
     assert done.task("collect").result is Result.SKIP
     assert done.recorded.by_id[done.task("collect").cause].name == "use"
 
