@@ -222,6 +222,38 @@ def test_tasks_that_can_run_at_once_do(runner):
     assert done.code == 0, done.out + done.err
 
 
+DYING = """
+import os, select, signal
+from spanbook import pipeline, seat, task
+
+def die(mine):
+    select.select([mine._wire], [], [])  # it has been handed an attempt
+    os.kill(os.getpid(), signal.SIGKILL)
+
+@task
+def first() -> int:
+    seat.Seat.next = die
+    return 1
+
+@task
+def second(value: int) -> int:
+    return value + 1
+
+@pipeline
+def dying():
+    second(first())
+"""
+
+
+def test_a_worker_that_dies_before_it_reads_costs_nothing(runner):
+    """What it was handed began nowhere: another worker has it, and no attempt is an error."""
+    done = runner.run(DYING)
+    assert done.code == 0, done.out + done.err
+    first, second = (done.task(name).attempts for name in ("first", "second"))
+    assert [attempt.result for attempt in (*first, *second)] == [Result.SUCCESS] * 2
+    assert first[0].pid != second[0].pid
+
+
 # -- the wire ---------------------------------------------------------------------------------------
 
 

@@ -293,12 +293,11 @@ class Dispatcher:
             self._end(
                 attempt, self._made_up(attempt, attempt.doom, attempt.doom_type, attempt.reason)
             )
-        elif (
-            attempt.started is None
-            and attempt.lease is None
-            and time.monotonic() - self._last_kill < 3
-        ):
+        elif attempt.started is None and (
+            attempt.unread  # nobody has begun it
             # Its worker was killed for the attempt before, in the moment when that one ended.
+            or (attempt.lease is None and time.monotonic() - self._last_kill < 3)
+        ):
             self._running.pop(attempt.span_id, None)
             self.submit(attempt.node, attempt.number, attempt.arguments, attempt.inputs)
         else:

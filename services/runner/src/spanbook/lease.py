@@ -68,6 +68,7 @@ class Seat:
         self.codes: set[int] = set()  # of the tasks whose code the worker has
         self.lease: Lease | None = None
         self.open = True
+        self.unread = False  # the worker died before it read what it was handed last: TCP tells
 
 
 class Leases:
@@ -226,6 +227,7 @@ class Leases:
         if attempt is None and error is not None and seat is None and queue.waiting:
             attempt = queue.waiting.popleft()  # or there would be no end of asking
         if attempt is not None:
+            attempt.unread = seat is not None and seat.unread
             if error is None and (packed := future.result()):
                 self._done(attempt, Outcome.unpacked(packed), lease.values)
             else:
@@ -242,7 +244,8 @@ class Leases:
     def _hear(self, seat: Seat) -> None:
         try:
             found = seat.wire.read()
-        except (EOFError, OSError):
+        except (EOFError, OSError) as error:
+            seat.unread = isinstance(error, ConnectionResetError)
             self._hang_up(seat)
             return
         for data in found:

@@ -34,6 +34,7 @@ class Try:
     call: Any = None  # the ObjectRef of the outcome
     lease: Lease | None = None  # instead of a call
     handed: int = 0  # ns
+    unread: bool = False  # by the worker whom it was handed to, when that died
     started: Started | None = None
     heard: bool = False  # records of it came
     stash: Batch | None = None
