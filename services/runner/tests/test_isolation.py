@@ -11,6 +11,8 @@ def spoils() -> int:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (soft - 1, hard))
+    signal.signal(signal.SIGALRM, lambda *_: None)
+    signal.alarm(3600)
     os.close(1)
     os.close(2)
     return os.getpid()
@@ -22,6 +24,7 @@ def looks(before) -> None:
     log.value("folder", os.getcwd())
     log.value("umask", oct(os.umask(0o022)))
     log.value("files", str(resource.getrlimit(resource.RLIMIT_NOFILE)))
+    log.value("alarm", str(signal.alarm(0)))
     log.value("ignored", signal.getsignal(signal.SIGTERM) is signal.SIG_IGN)
     print("printed")
     os.system("echo by a subprocess")
@@ -39,7 +42,7 @@ def test_a_task_finds_its_process_as_the_first_one_did(runner):
     assert done.code == 0, done.out + done.err
     fresh, later = [task.final for task in done.recorded.tasks if task.name == "looks"]
     assert later.values["same process"] is True
-    keys = ("folder", "umask", "files", "ignored")
+    keys = ("folder", "umask", "files", "ignored", "alarm")
     assert {k: later.values[k] for k in keys} == {k: fresh.values[k] for k in keys}
     for attempt in (fresh, later):
         assert [line.text for line in attempt.logs] == ["printed", "by a subprocess"]

@@ -239,9 +239,19 @@ def first() -> int:
 def second(value: int) -> int:
     return value + 1
 
+@task
+def forks() -> int:
+    return 99 if os.fork() == 0 else 1
+
+@task
+def counted(value: int) -> None:
+    pass
+
 @pipeline
 def dying():
     second(first())
+    for _ in range(5):
+        counted(forks())
 """
 
 
@@ -252,6 +262,9 @@ def test_a_worker_that_dies_before_it_reads_costs_nothing(runner):
     first, second = (done.task(name).attempts for name in ("first", "second"))
     assert [attempt.result for attempt in (*first, *second)] == [Result.SUCCESS] * 2
     assert first[0].pid != second[0].pid
+    # a fork that comes back from its task, too, speaks for nobody
+    counted = [task.final.parameters for task in done.recorded.tasks if task.name == "counted"]
+    assert counted == [{"value": 1}] * 5
 
 
 # -- the wire ---------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGALRM, signal.SIGCHLD)
 
 @contextlib.contextmanager
 def isolated() -> Iterator[None]:
-    """Undo, after it: the working folder, limits, signal handlers, umask and recursion limit.
+    """Undo, after it: the working folder, limits, signal handlers, alarms, umask and recursion limit.
 
     Variables and imports stay.
     """
@@ -26,6 +26,7 @@ def isolated() -> Iterator[None]:
     try:
         yield
     finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)  # an alarm still to come would end another task
         sys.setrecursionlimit(recursion)
         os.umask(umask)
         for kind, limit in limits.items():

@@ -105,7 +105,7 @@ class Relay:
         self,
         host: str,
         receive: Callable[[Message], None],
-        seat: Callable[[Connection], None],
+        seat: Callable[[Connection], None] = Connection.close,
     ) -> None:
         self._seat = seat
         self._key = secrets.token_bytes(32)

@@ -52,11 +52,14 @@ def serve(setting: bytes, lease: int, n_outputs: int) -> tuple[Any, ...]:
     the driver to hold: they become Ray's, and do not die with this worker. Else nothing, and Nones.
     """
     seat = _seat(worker.setting_of(setting).relay)
-    seat.say(Ready(lease, *worker.place()[:2]))
+    pid, node, _ = worker.place()
+    seat.say(Ready(lease, pid, node))
     while (handed := seat.next()) is not None:
         outcome, outputs = worker.attempted(
             setting, seat.code(handed), Request(*cloudpickle.loads(handed.request)), handed.inputs
         )
+        if os.getpid() != pid:
+            os._exit(1)  # a fork of the task's own that came back from it too: nobody waits for it
         small = values.inlined(outputs)
         if small is None:
             return (outcome.packed(), *outputs)
