@@ -337,7 +337,8 @@ class Decoder:
             node=text_of(attrs.get(names.ATTEMPT_NODE)),
             usage=tuple(self._samples(span_id)),
             children=tuple(children),
-            experiment=text_of(self._children.get(span_id, {}).get(names.CHILD_EXPERIMENT)),
+            experiment=text_of(self.told(span_id).get(names.CHILD_EXPERIMENT)),
+            deleted=self.told(span_id).get(names.CHILD_LIFECYCLE) == "deleted",
             **(gathered.recorded() if gathered else {}),
         )
 

@@ -229,6 +229,7 @@ class Attempt(Recorded):
     usage: tuple[UsageSample, ...] = ()
     children: tuple[Child, ...] = ()
     experiment: str = ""  # the name that its code gave it, such as by ``mlflow.set_experiment``
+    deleted: bool = False  # as marked by MLflow's client; all that is recorded stays
 
     @property
     def began(self) -> int | None:

@@ -9,6 +9,7 @@ from urllib.parse import urlencode
 import pytest
 from mlflow_rest import Api, Attempt
 from spanbook_collector.receivers.mlflow import table
+from spanbook_runfile import read_run
 
 MIB = 1 << 20
 LOG_PARAM = "/api/2.0/mlflow/runs/log-parameter"
@@ -362,3 +363,22 @@ def test_experiments_come_newest_first(module_collector) -> None:
     assert created == sorted(created, reverse=True)
     assert {entry["experiment_id"] for entry in found} == set(made)
     assert found[-1]["experiment_id"] == made[0] or len(set(created)) < 3
+
+
+def test_a_deleted_run_stays_deleted_once_it_is_sealed(collector) -> None:
+    """A search for active runs does not find it, before and after; its run file says so."""
+    running = collector("--mlflow-linger=0.1")
+    api = Api(f"{running.http}/mlflow")
+    home = api.post("experiments/create", name="Digits")["experiment_id"]
+    run = api.post("runs/create", experiment_id=home)["run"]["info"]["run_id"]
+    api.post("runs/update", run_id=run, status="FINISHED")
+    api.post("runs/delete", run_id=run)
+
+    def found(stage: str) -> list[str]:
+        body = {"experiment_ids": [home], "run_view_type": stage}
+        return [each["info"]["run_id"] for each in api.post("runs/search", **body).get("runs", [])]
+
+    assert (found("ACTIVE_ONLY"), found("DELETED_ONLY")) == ([], [run])
+    running.sealed(run[:32])
+    assert (found("ACTIVE_ONLY"), found("DELETED_ONLY")) == ([], [run])
+    assert read_run(running.run_file(run[:32])).tasks[0].attempts[0].deleted

@@ -8,6 +8,7 @@ import json
 import math
 import os
 import random
+import signal
 import socket
 import subprocess
 import threading
@@ -175,8 +176,17 @@ def real_server(folder: Path, runs: dict[str, list[Record]]) -> Iterator[Served]
             _wait(process, f"http://127.0.0.1:{port}/health", folder / "server.log")
             yield Served(f"http://127.0.0.1:{port}/")
         finally:
-            os.killpg(process.pid, 15)
-            process.wait(30)
+            _stop(process)
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    """End a server and its workers; on a busy machine they may not get to their own end."""
+    os.killpg(process.pid, signal.SIGTERM)
+    try:
+        process.wait(30)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
 
 
 def _dumped(record: Record) -> dict[str, object]:

@@ -4,6 +4,7 @@ import json
 import sys
 from pathlib import Path
 
+from mlflow.entities import Dataset, DatasetInput, InputTag
 from mlflow.store.tracking.dbmodels.models import (
     SqlExperiment,
     SqlExperimentTag,
@@ -41,6 +42,19 @@ def main(folder: Path) -> None:
         found = [row for run in runs for row in rows(run)]
         session.bulk_save_objects([row for row in found if isinstance(row, SqlRun)])
         session.bulk_save_objects([row for row in found if not isinstance(row, SqlRun)])
+    for run in runs:
+        used = run.get("inputs", {}).get("dataset_inputs", [])
+        if used:
+            store.log_inputs(run["id"], [dataset(each) for each in used])
+
+
+def dataset(told: dict) -> DatasetInput:
+    """A dataset that a run used."""
+    lacking = {"schema": "", "profile": ""}
+    return DatasetInput(
+        Dataset(**{**lacking, **told["dataset"]}),
+        [InputTag(tag["key"], tag["value"]) for tag in told["tags"]],
+    )
 
 
 def experiment(number: str, runs: list[dict], folder: Path) -> object:

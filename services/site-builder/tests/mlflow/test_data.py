@@ -8,9 +8,9 @@ from pathlib import Path
 
 import orjson
 import pytest
-from mlflow_twins import generated
+from mlflow_twins import PAGES, generated
 from spanbook_runfile import Metric, Run, parse_run
-from spanbook_runfile.model import Child, Dataset, LoggedModel, ModelUse
+from spanbook_runfile.model import Child, Dataset, LoggedModel, ModelUse, Recorded
 from spanbook_runfile.names import ChildStatus
 from spanbook_runfile.samples import SEALED, sealed
 from spanbook_site import mlflow
@@ -18,6 +18,7 @@ from spanbook_site.build import Builder
 from spanbook_site.memo import Memo
 from spanbook_site.mlflow import history, page, tables, wheel
 from spanbook_site.mlflow.forms import MAX_FLOAT
+from spanbook_site.mlflow.modelled import inputs
 from spanbook_site.mlflow.records import Record, records_of
 from spanbook_site.output import Output
 from spanbook_site.urls import Urls
@@ -256,6 +257,46 @@ def test_a_tasks_page_leads_to_its_table(tmp_path: Path) -> None:
         text = (tmp_path / "site" / Urls.task(task.name)).read_text()
         assert (f"#/experiments/{number}/runs?" in text) == (number in held)
     assert len(held) < len({task.name for task in run.tasks}) + 1  # some never began
+
+
+def test_a_deleted_task_run_is_deleted() -> None:
+    """What MLflow's client marked as deleted is no active run of the tables."""
+    run = parse_run(sealed("ok"))
+    task = next(task for task in run.tasks if task.final)
+    assert task.final
+    final = replace(task.final, deleted=True)
+    changed = replace(
+        run, tasks=tuple(replace(t, attempts=(final,)) if t is task else t for t in run.tasks)
+    )
+    stages = {record.id: record.lifecycle for record in records_of(changed, {})}
+    assert stages.pop(f"{run.id}{final.id}") == "deleted"
+    assert set(stages.values()) == {"active"}
+
+
+def test_the_list_names_an_experiments_datasets(tmp_path: Path) -> None:
+    """Each dataset of its runs stands there once, those of the newest run first."""
+    output = Output(tmp_path)
+    entries = []
+    for run, records_of_run in generated(30).items():
+        used = [
+            replace(record, inputs=inputs(Recorded(datasets=(dataset,))))
+            for record, dataset in zip(records_of_run, DATASETS, strict=True)
+        ]
+        mlflow.write_records(output, run, used, PAGES)
+        entries.append(mlflow.Entry(run, used[0].start, "1"))
+    tables.write(lambda _name, _key, out, write: write(out), output, entries)
+    listed = orjson.loads((tmp_path / "mlflow/data/experiments.json").read_bytes())["experiments"]
+    assert {tuple(used) for entry in listed for used in entry["datasets"]} == {
+        ("digits", "a", "training"),
+        ("digits", "b", ""),
+    }
+
+
+DATASETS = (
+    Dataset(name="digits", digest="a", tags={"mlflow.data.context": "training"}),
+    Dataset(name="digits", digest="b"),
+    Dataset(name="digits", digest="a", tags={"mlflow.data.context": "training"}),
+)
 
 
 def test_runs_within_a_task_run_are_nested(tmp_path: Path) -> None:

@@ -11,16 +11,18 @@ import json
 import re
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import quote
 
 import pytest
 from mlflow_twins import real_server, static_server, write_static
 from playwright.sync_api import Browser, Locator, Page, expect
+from spanbook_runfile.model import LoggedModel, Recorded
 from spanbook_site.mlflow import page as mlflow_page
+from spanbook_site.mlflow.modelled import models
 from support.browser import Faults
-from ui_runs import ARTIFACTS, COUNT, NAME, PARENT, TRAIN, run_id, runs
+from ui_runs import ARTIFACTS, COUNT, NAME, PARENT, START, TRAIN, run_id, runs
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 WRONG = re.compile(
@@ -202,6 +204,32 @@ def test_charts_are_drawn(ui: Ui) -> None:
     drawn(page, ".js-plotly-plot .barlayer .point path", 8)
 
 
+def test_logged_images_are_shown(ui: Ui) -> None:
+    """An image that was logged step by step is drawn in its chart."""
+    page = ui.open(f"/experiments/{TRAIN}/runs/{run_id(0)}/model-metrics")
+    page.wait_for_function(
+        "[...document.images].some((i) => i.naturalWidth === 8 && i.getBoundingClientRect().width >= 8)"
+    )
+
+
+def test_datasets(ui: Ui) -> None:
+    """A run is found by its dataset, which is in the table and in a drawer."""
+    page = ui.open(f"/experiments/{TRAIN}/runs?searchFilter=dataset.name%20%3D%20'digits-1'")
+    expect(page.get_by_text(re.compile(r"^1 matching run"))).to_be_visible()
+    expect(page.get_by_role("link", name="child 01")).to_be_visible()
+    page.get_by_text("digits-1").first.click()
+    expect(page.get_by_role("dialog").get_by_text("150", exact=True)).to_be_visible()
+
+
+def test_datasets_are_offered(ui: Ui) -> None:
+    """The runs of a dataset are chosen from a list."""
+    page = ui.open(f"/experiments/{TRAIN}/runs")
+    page.locator("button", has_text=re.compile("^Datasets")).click()
+    page.get_by_role("option", name=re.compile("^digits-0")).click()
+    expect(page.get_by_text(re.compile(r"^1 matching run"))).to_be_visible()
+    expect(page.get_by_role("link", name="child 00")).to_be_visible()
+
+
 def test_run_page(ui: Ui) -> None:
     """A run's page tells its parameters, metrics, parent and state."""
     page = ui.open(f"/experiments/{TRAIN}/runs/{run_id(11)}")
@@ -335,6 +363,44 @@ def test_writes_are_refused_and_say_why(static: str, page: Page) -> None:
     page.get_by_role("dialog").get_by_role("textbox").first.fill("mine")
     page.get_by_role("dialog").get_by_role("button", name="Create").click()
     expect(page.get_by_text(re.compile("read-only site")).first).to_be_visible()
+
+
+def test_logged_models_are_found(tmp_path: Path, page: Page) -> None:
+    """By a filter of any of their fields, by a dataset, in order; a run's page lists its own."""
+    page.set_default_timeout(PATIENCE)
+    made = runs()
+    records = made[PARENT[:32]]
+    for number, name in enumerate(("svm", "tree"), start=1):
+        point = ("f1", number / 10, 0, 1_000_000, f"test-{number}", "d1")
+        model = LoggedModel(id=f"m-{records[number].id}0000000{number}", name=name, folder=name,
+                            status="LOGGED_MODEL_READY", created=START + number, params={"depth": str(number)},
+                            tags={"kind": name}, metrics=(point,))  # fmt: skip
+        measured = {model.id: [(records[number].id, point)]}
+        rows = tuple(models(Recorded(models=(model,)), records[number].id, TRAIN, measured))
+        records[number] = replace(records[number], models=rows)
+    write_static(tmp_path, made)
+    with static_server(tmp_path) as served:
+        page.goto(f"{served.url}mlflow/index.html#/experiments/{TRAIN}/runs/{records[1].id}")
+        expect(page.get_by_text("svm").first).to_be_visible()
+        assert (
+            "logged models"
+            not in page.locator("body").inner_text().lower().split("error loading", 1)[-1][:20]
+        )
+        for asked, names in (
+            ({}, ["tree", "svm"]),
+            ({"filter": "name = 'svm'"}, ["svm"]),
+            ({"filter": f"source_run_id IN ('{records[2].id}')"}, ["tree"]),
+            ({"filter": "metrics.f1 < 0.15 AND params.depth = '1' AND tags.kind LIKE 's%'"}, ["svm"]),
+            ({"filter": "status = 'READY'", "order_by": [{"field_name": "metrics.f1"}]}, ["svm", "tree"]),
+            ({"datasets": [{"dataset_name": "test-2"}]}, ["tree"]),
+            ({"datasets": [{"dataset_name": "test-2", "dataset_digest": "d2"}]}, []),
+            ({"order_by": [{"field_name": "name", "ascending": True}], "max_results": 1}, ["svm"]),
+        ):  # fmt: skip
+            found = page.evaluate(
+                "(asked) => spanbookMlflow.searchModels(asked)",
+                {"experiment_ids": [TRAIN], **asked},
+            )
+            assert [model["info"]["name"] for model in found.get("models", [])] == names, asked
 
 
 def test_the_way_back(static: str, page: Page) -> None:

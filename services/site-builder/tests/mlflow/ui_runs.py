@@ -12,6 +12,7 @@ COUNT = 12
 NESTED = 9  # from this run on they are children of the parent
 PIPELINE = "ab" * 16
 PARENT = f"{PIPELINE}{0:016x}"
+SHOT = "36573fa3-f10c-4ccf-b82a-e93157081d0c"
 HOSTILE = b"<h1 id=hello>Hello</h1><script>parent.pwned = top.pwned = 1; document.title = 'pwned'; alert(1)</script>"
 
 
@@ -37,6 +38,8 @@ ARTIFACTS = {
     "data/config.json": b'{"learning rate": 0.25}',
     "figures/square.png": png(),
     "page.html": HOSTILE,
+    f"images/shots+step+0+timestamp+{START}+{SHOT}.png": png(),
+    f"images/shots+step+0+timestamp+{START}+{SHOT}+compressed.webp": png(),
     "drawing.svg": b'<svg xmlns="http://www.w3.org/2000/svg" onload="top.pwned=1"><circle r="9"/></svg>',
 }
 
@@ -61,6 +64,8 @@ def _child(number: int) -> Record:
     ]
     cpu: list[Point] = [(step, start + step * 100, 50.0 + step) for step in range(8)]
     tags = {"mlflow.runName": f"child {number:02d}", "color": "red" if number % 2 else "blue"}
+    if number == 0:
+        tags["mlflow.loggedImages"] = "True"
     if number >= NESTED:
         tags["mlflow.parentRunId"] = PARENT
     return Record(
@@ -80,7 +85,21 @@ def _child(number: int) -> Record:
             "accuracy": [(0, start, 0.5 + 0.03 * number)],
             "system/cpu_utilization_percentage": cpu,
         },
+        inputs={"dataset_inputs": [_dataset(number % 2)]} if number < 2 else {},
         artifacts=tuple((path, len(data), f"files/{path}.bin") for path, data in ARTIFACTS.items())
         if number == 0
         else (),
     )
+
+
+def _dataset(number: int) -> dict[str, object]:
+    """One of two datasets."""
+    used = {
+        "name": f"digits-{number}",
+        "digest": f"d{number}",
+        "source_type": "local",
+        "source": '{"uri": "digits.csv"}',
+        "schema": '{"mlflow_colspec": [{"type": "long", "name": "x", "required": true}]}',
+        "profile": '{"num_rows": 150}',
+    }
+    return {"dataset": used, "tags": [{"key": "mlflow.data.context", "value": "training"}]}

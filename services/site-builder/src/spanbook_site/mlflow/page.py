@@ -22,6 +22,7 @@ SCRIPTS: Final = (
     "history.js",
     "artifacts.js",
     "models.js",
+    "images.js",
     "api.js",
     "links.js",
     "leftout.js",

@@ -150,6 +150,7 @@ def _task_record(
         tags=own,
         histories={**_usage(final.usage), **_histories(final, start)},
         artifacts=_artifacts(final, files),
+        lifecycle="deleted" if final.deleted else "active",
         page=page,
         inputs=inputs(final),
         models=tuple(models(final, own_id, experiment, points)),

@@ -25,6 +25,7 @@ from spanbook_site.output import Output
 CHUNK_RUNS = 250  # pipeline runs
 CHUNK_BYTES = 4 << 20  # of their rows before they are packed, all experiments together
 MAX_VIEW_KEYS = 40  # columns of the shared view
+MAX_DATASETS = 200  # of an experiment, in the list that its page offers
 LIVE = "live"
 DAY = 86_400_000  # ms
 
@@ -127,9 +128,22 @@ def _part(rows: Sequence[Row]) -> Json:
         "last": max(row["start"] for row in rows),
         "updated": max(row["end"] or row["start"] for row in rows),
         "models": any("models" in row for row in rows),
+        "datasets": _datasets(rows),
         "metrics": sorted(metrics)[:MAX_VIEW_KEYS],
         "params": sorted(params)[:MAX_VIEW_KEYS],
     }
+
+
+def _datasets(rows: Iterable[Row]) -> list[list[str]]:
+    """Name, digest and context of the datasets that some runs used, those of the newest run first."""
+    found: dict[tuple[str, str, str], None] = {}
+    for row in sorted(rows, key=lambda row: -row["start"]):
+        for used in row.get("inputs", {}).get("dataset_inputs", ()):
+            tags = {tag["key"]: tag["value"] for tag in used["tags"]}
+            dataset = used["dataset"]
+            context = tags.get("mlflow.data.context", "")
+            found[dataset["name"], dataset["digest"], context] = None
+    return [list(each) for each in list(found)[:MAX_DATASETS]]
 
 
 def _write_experiments(output: Output, chunks: Sequence[str]) -> None:
@@ -166,6 +180,9 @@ def _experiment(experiment: str, parts: list[tuple[str, Json]]) -> Json:
             "mlflow.note.content": f"[Open in the pipeline monitor](../{newest['page']})",
             f"mlflow.sharedViewState.{VIEW}": shared_view(keys["metrics"], keys["params"]),
         },
+        "datasets": list(
+            dict.fromkeys(tuple(used) for _, part in reversed(parts) for used in part["datasets"])
+        )[:MAX_DATASETS],
         "chunks": [
             {"name": chunk, **{key: part[key] for key in ("rows", "first", "last", "models")}}
             for chunk, part in parts

@@ -23,7 +23,6 @@ from spanbook_runfile.model import (
 from spanbook_runfile.names import (
     ACTOR,
     CHILD_END,
-    CHILD_LIFECYCLE,
     CHILD_STATUS,
     CHILD_USER,
     Result,
@@ -167,7 +166,7 @@ def _of_attempt(book: Book, span: str) -> Told | None:
         start=attempt.running or attempt.start or 0,
         end=time_of(told.get(CHILD_END)) or attempt.end,
         logged=logged,
-        deleted=told.get(CHILD_LIFECYCLE) == "deleted",
+        deleted=attempt.deleted,
     )
 
 
@@ -225,6 +224,7 @@ def _sealed_attempt(run: Run, task: str, attempt: Attempt, home: Experiment) -> 
         start=attempt.running or attempt.start or 0,
         end=attempt.end,
         logged=attempt,
+        deleted=attempt.deleted,
         sealed=True,
     )
 

@@ -70,6 +70,7 @@
       shim.listArtifacts({ run_id: one(query, "run_id", "run_uuid"), path: one(query, "path") }),
     "GET 2.0/mlflow/get-artifact": async ({ query }) => shim.getArtifact(one(query, "run_id", "run_uuid"), one(query, "path")),
     "GET get-artifact": async ({ query }) => shim.getArtifact(one(query, "run_id", "run_uuid"), one(query, "path")),
+    "POST 2.0/mlflow/experiments/search-datasets": async ({ body }) => shim.searchDatasets(body),
     "POST 2.0/mlflow/logged-models/search": async ({ body }) => shim.searchModels(body),
     "POST graphql": async ({ body }) => shim.graphql(body),
   };
@@ -79,7 +80,6 @@
     ["GET", /^3\.0\/mlflow\/assistant\/config$/, { providers: {}, projects: {}, remote_access_allowed: false }],
     ["GET", /^3\.0\/mlflow\/assistant\/providers$/, { providers: [] }],
     ["GET", /^2\.0\/mlflow\/(registered-models|model-versions|model-registry)\/search$/, {}],
-    ["POST", /^2\.0\/mlflow\/experiments\/search-datasets$/, {}],
     ["GET", /^[23]\.0\/mlflow\/traces$/, {}],
     ["POST", /^[23]\.0\/mlflow\/traces\/(search|metrics)$/, {}],
     ["GET", /^3\.0\/mlflow\/(scorers|datasets|prompts|mcp-servers|webhooks|issues|label-schemas|review-queues)(\/(list|search))?$/, {}],

@@ -100,7 +100,10 @@
 
   /** A test of one row; null where no row of the segment can pass. */
   function tester(segment, { kind, key, comparator, value }) {
-    if (kind === "dataset") return null; // run files hold no datasets of MLflow's kind
+    if (kind === "dataset") {
+      const holds = textTest(comparator, value);
+      return (row) => datasets(segment, row).some((dataset) => dataset[key] !== undefined && holds(dataset[key]));
+    }
     if (kind === "metric") {
       const column = segment.metric(key);
       if (!column) return null;
@@ -121,6 +124,15 @@
     if (comparator === "IS NOT NULL") return (row) => column[row] !== null;
     const holds = textTest(comparator, value);
     return (row) => column[row] !== null && holds(column[row]);
+  }
+
+  /** The datasets that a run used: name, digest and context of each. */
+  function datasets(segment, row) {
+    return (segment.beside("inputs", row)?.dataset_inputs ?? []).map(({ dataset, tags }) => ({
+      name: dataset.name,
+      digest: dataset.digest,
+      context: tags.find(({ key }) => key === "mlflow.data.context")?.value,
+    }));
   }
 
   function numberTest(comparator, value) {
@@ -213,6 +225,8 @@
 
   const point = (unit) => (unit >= 0xd800 && unit <= 0xdfff ? unit + 0x10000 : unit);
 
+  shim.tests = { numberTest, textTest, compareTexts };
+
   // -- experiments ---------------------------------------------------------------------------
 
   /** experiments/search. */
@@ -241,6 +255,15 @@
     if (page.length) answer.experiments = page.map(shim.data.experimentMessage);
     if (found.length > offset + limit) answer.next_page_token = tokenOf(offset + limit);
     return answer;
+  };
+
+  /** experiments/search-datasets: what the newest runs of some experiments used. */
+  shim.searchDatasets = async function ({ experiment_ids: ids }) {
+    const wanted = [ids ?? []].flat().map(String);
+    const found = (await shim.data.experiments()).filter(({ id }) => wanted.includes(id));
+    const summaries = found.flatMap(({ id, datasets: used = [] }) =>
+      used.map(([name, digest, context]) => ({ experiment_id: id, name, digest, context })));
+    return summaries.length ? { dataset_summaries: summaries } : {};
   };
 
   function checkExperimentOrders(orders) {
