@@ -98,7 +98,6 @@ def test_digit_is_drawn_and_told(page: Page, model: Any) -> None:
         page.mouse.down()
         page.mouse.move(x, bottom, steps=12)
         page.mouse.up()
-        page.wait_for_timeout(500)
         values = page.evaluate("Array.from(spanbook.models.get('model').pad.values())")
         image = np.array(values, dtype=np.float32).reshape(8, 8)
         assert image.min() == 0
@@ -106,8 +105,15 @@ def test_digit_is_drawn_and_told(page: Page, model: Any) -> None:
         assert image[:, [0, 7]].sum() == 0, "a stroke in the middle touches no edge"
         bars = page.locator("#model .bars .bar")
         expect(bars).to_have_count(10)
-        shown = [float(text) for text in bars.locator(".num").all_inner_texts()]
-        assert shown == pytest.approx(in_python(onnx, image), abs=1e-3)
+        expected = in_python(onnx, image)
+        page.wait_for_function(
+            """expected => {
+              const shown = [...document.querySelectorAll("#model .bars .num")].map((one) => Number(one.textContent));
+              return expected.every((value, at) => Math.abs(shown[at] - value) < 1e-3);
+            }""",
+            arg=expected,
+            timeout=30_000,
+        )
         top_bar = page.locator("#model .bar.top .name")
         expect(top_bar).to_have_text(str(int(np.argmax(in_python(onnx, image)))))
         page.get_by_role("button", name="Clear").click()

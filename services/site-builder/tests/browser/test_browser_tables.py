@@ -137,8 +137,9 @@ def test_view_is_sent_by_its_address(page: Page, chromium: Browser, base: str) -
     table.get_by_label("Filter size").fill(">100")
     table.locator("details.columns summary").click()
     table.get_by_role("checkbox", name="Variant").uncheck()
+    expect(table.locator(".count")).to_contain_text(" of ")  # the filter has taken
     table.locator("tbody tr").nth(1).get_by_role("checkbox").check()
-    page.wait_for_timeout(300)
+    expect(page).to_have_url(re.compile("sel="))
     shown = table.locator("tbody").inner_text()
     other = chromium.new_page()
     other.goto(page.url)
@@ -196,7 +197,7 @@ def test_csv_is_the_current_view(table: Locator, page: Page, tmp_path: Path) -> 
     sort_by(table, "metric:loss")
     table.get_by_role("button", name="Filter").click()
     table.get_by_label("Filter size").fill("100")
-    page.wait_for_timeout(300)
+    expect(table.locator(".count")).to_contain_text(" of ")
     with page.expect_download() as download:
         table.get_by_role("button", name="CSV").click()
     path = tmp_path / "view.csv"

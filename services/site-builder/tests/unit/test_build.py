@@ -13,11 +13,11 @@ import pytest
 from spanbook_runfile.samples import golden, many_small, sealed, write_samples
 from spanbook_runfile.samples.builder import SampleRun
 from spanbook_site import lists
-from spanbook_site.build import Builder
+from spanbook_site.build import Builder, Report
 from spanbook_site.errors import OutputError, SiteError
 from spanbook_site.settings import Settings
 from spanbook_site.vendor import FILES
-from spanbook_site.watch import watch
+from spanbook_site.watch import PAUSE, POLL, watch
 
 from .conftest import Site, build, contents
 
@@ -283,34 +283,51 @@ def test_a_run_in_progress_is_shown_and_then_sealed(tmp_path: Path) -> None:
     assert 'data-live="false"' in page.read_text()
 
 
+class Counted(Builder):
+    """A builder that counts its builds, and notes which was the first to have a page."""
+
+    begun = shown = 0
+    awaited: Path | None = None
+
+    def build(self) -> Report:
+        """As the builder does."""
+        self.begun += 1
+        report = super().build()
+        if not self.shown and self.awaited and self.awaited.exists():
+            self.shown = self.begun
+        return report
+
+
 def test_watch_shows_a_new_run_within_five_seconds(tmp_path: Path) -> None:
-    """The watching builder holds a run's page five seconds after its file came, at most."""
+    """The second build after a run's file came has its page, and between builds are two seconds at most.
+
+    Counted, not timed: how long a build takes is the bench's, and a busy machine's.
+    """
+    assert POLL + PAUSE < 4
     history(tmp_path, 1)
-    builder = Builder(tmp_path / "runs", tmp_path / "site", journals=tmp_path / "journals", jobs=1)
+    builder = Counted(tmp_path / "runs", tmp_path / "site", journals=tmp_path / "journals", jobs=1)
     builder.build()
     stop = threading.Event()
     watcher = threading.Thread(target=watch, args=(builder,), kwargs={"quiet": True, "stop": stop})
     watcher.start()
     try:
-        time.sleep(1)
+        while builder.begun < 2:  # it watches
+            time.sleep(0.05)
         run = golden.ok("watched")
+        builder.awaited = tmp_path / "site" / "runs" / run.id / "index.html"
         aside = tmp_path / "runs" / ".aside"
         aside.write_bytes(run.sealed())
         aside.rename(tmp_path / "runs" / f"{run.id}.json")
-        wanted = tmp_path / "site" / "runs" / run.id / "index.html"
-        deadline = time.monotonic() + 20  # the machine may be busy; the rule is checked below
-        began = time.monotonic()
-        while time.monotonic() < deadline:
-            home = (tmp_path / "site" / "index.html").read_text()
-            if wanted.exists() and run.id in home:
-                break
+        before = builder.begun  # it may have looked just before
+        deadline = time.monotonic() + 60
+        while not builder.shown and time.monotonic() < deadline:
             time.sleep(0.05)
-        taken = time.monotonic() - began
     finally:
         stop.set()
-        watcher.join(timeout=20)
+        watcher.join(timeout=60)
     assert not watcher.is_alive()
-    assert taken < 5
+    assert before <= builder.shown <= before + 2
+    assert run.id in (tmp_path / "site" / "index.html").read_text()
 
 
 def test_the_model_runtime_comes_with_the_first_model(tmp_path: Path) -> None:

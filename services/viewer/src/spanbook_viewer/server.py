@@ -22,6 +22,7 @@ from spanbook_viewer.errors import AddressInUseError, SettingsError
 from spanbook_viewer.settings import PORT, Settings
 
 PAGE_THREADS = 16  # beside those that event streams may hold
+GRACE = 8  # seconds, for an upload that is under way at a stop; Docker waits ten
 # Seconds that a stopping worker waits for a request on an idle connection; browsers keep theirs.
 gthread.STOP_KEEPALIVE_LINGER = 0.1
 
@@ -72,7 +73,7 @@ class Server(BaseApplication):  # type: ignore[misc]
             "threads": MOST_STREAMS + PAGE_THREADS,
             "worker_tmp_dir": str(memory) if os.access(memory, os.W_OK) else tempfile.gettempdir(),
             "control_socket_disable": True,
-            "graceful_timeout": 5,  # seconds, for an upload that is under way
+            "graceful_timeout": GRACE,
             "keepalive": 5,  # seconds
             "loglevel": "warning",
             "proc_name": "spanbook-viewer",
