@@ -1,6 +1,7 @@
 """Python values become OTLP values that every parser takes, whatever they are."""
 
 import datetime
+import enum
 import math
 from pathlib import PurePosixPath
 
@@ -12,6 +13,13 @@ from hypothesis import strategies as st
 from spanbook_runfile import encode, parse_run, samples
 from spanbook_runfile.model import Json
 from spanbook_runfile.paths import safe_path, unique
+
+
+class Size(enum.IntEnum):
+    """A number with a name."""
+
+    BIG = 3
+
 
 values = st.recursive(
     st.none()
@@ -42,6 +50,9 @@ def test_json_values(value: object) -> None:
     ("value", "found"),
     [
         (2**70, str(2**70)),
+        (Size.BIG, 3),
+        (np.timedelta64(5, "s"), "0:00:05"),
+        (datetime.timedelta(seconds=5), "0:00:05"),
         (np.float64(0.5), 0.5),
         (np.int8(-3), -3),
         (np.bool_(True), True),
@@ -60,6 +71,11 @@ def test_json_values(value: object) -> None:
 def test_other_values(value: object, found: object) -> None:
     """Numpy scalars, dates, huge integers and odd texts are read as what they say."""
     assert there_and_back(value) == found
+
+
+def test_an_integer_without_end() -> None:
+    """One that Python does not write in decimal digits is written in hexadecimal ones."""
+    assert there_and_back(1 << 20_000) == hex(1 << 20_000)
 
 
 def test_deep_and_cyclic_values() -> None:

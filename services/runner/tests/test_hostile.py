@@ -52,6 +52,10 @@ def shown(value) -> None:
 def again() -> None:
     raise Unsayable
 
+@task
+def says_much() -> None:
+    raise ValueError("begin " + "x" * 10_000_000 + " end")
+
 @task(timeout=0.5, retries=1, backoff=-1, retry_if=broken)
 def too_long() -> None:
     time.sleep(600)
@@ -68,6 +72,7 @@ def hostile():
     shown("\\ud800 \\x1b[31m")
     again()
     too_long()
+    says_much()
 """
 
 
@@ -107,3 +112,17 @@ def test_a_policy_that_raises(hostile):
     assert [attempt.result for attempt in again.attempts] == [Result.FAILURE] * 2
     assert "backoff(1) raised RuntimeError" in again.attempts[0].logs[0].text
     assert [attempt.result for attempt in too_long.attempts] == [Result.TIMEOUT] * 2
+
+
+def test_an_error_of_ten_megabytes(hostile):
+    """It is the task's failure, recorded by its beginning and its end."""
+    attempt = hostile.task("says_much").final
+    assert attempt.result is Result.FAILURE
+    (error,) = attempt.exceptions
+    assert error.type == "ValueError"
+    assert attempt.error_message.startswith("begin xxx")
+    for text in (error.message, error.stacktrace):
+        assert "begin xxx" in text
+        assert text.rstrip().endswith("xxx end")
+        assert "characters are left out" in text
+        assert len(text) < 200_000

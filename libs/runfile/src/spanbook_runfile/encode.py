@@ -1,5 +1,6 @@
 """Plain Python values in, OTLP protobuf messages out: what the runner sends."""
 
+import contextlib
 import datetime
 import math
 import numbers
@@ -38,9 +39,10 @@ def any_value(  # noqa: PLR0911 - one return a type
     if isinstance(value, str):
         return AnyValue(string_value=_utf8(value))
     if isinstance(value, int):
-        if value in _INT64:
-            return AnyValue(int_value=int(value))
-        return AnyValue(string_value=str(value))
+        plain = int(value)  # of an IntEnum, which a range would compare with all its members
+        if plain in _INT64:
+            return AnyValue(int_value=plain)
+        return AnyValue(string_value=_digits(plain))
     if isinstance(value, float):
         return AnyValue(double_value=value)
     if isinstance(value, bytes):
@@ -61,10 +63,11 @@ def any_value(  # noqa: PLR0911 - one return a type
 def _other_value(value: object) -> AnyValue:
     if isinstance(value, datetime.date | datetime.time):  # datetime and pd.Timestamp are dates
         return AnyValue(string_value=value.isoformat())
-    if isinstance(value, numbers.Integral):
-        return any_value(int(value))
-    if isinstance(value, numbers.Real):
-        return any_value(float(value))
+    with contextlib.suppress(TypeError, ValueError, OverflowError):
+        if isinstance(value, numbers.Integral):  # as numpy's timedelta64 says of itself
+            return any_value(int(value))
+        if isinstance(value, numbers.Real):
+            return any_value(float(value))
     item = getattr(value, "item", None)  # numpy scalars and 0-d arrays
     if callable(item) and getattr(value, "shape", None) == ():
         plain = item()
@@ -74,6 +77,13 @@ def _other_value(value: object) -> AnyValue:
     if callable(tolist):
         return any_value(tolist())
     return AnyValue(string_value=_utf8(str(value)))
+
+
+def _digits(number: int) -> str:
+    try:
+        return str(number)
+    except ValueError:  # Python's limit for decimal digits
+        return hex(number)
 
 
 def _utf8(text: str) -> str:
@@ -96,8 +106,8 @@ def number_array(numbers: Iterable[float | None]) -> AnyValue:
             values.append({})
         elif isinstance(number, float):
             values.append({"double_value": number})
-        elif number in _INT64:
-            values.append({"int_value": number})
+        elif int(number) in _INT64:
+            values.append({"int_value": int(number)})
         else:
             values.append({"double_value": float(number)})
     return AnyValue(array_value=ArrayValue(values=values))  # type: ignore[arg-type]

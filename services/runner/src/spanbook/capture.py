@@ -14,6 +14,7 @@ import io
 import logging
 import os
 import select
+import stat
 import sys
 import threading
 import time
@@ -36,11 +37,15 @@ class _Pipe:
         self.stream: Stream = stream
         self.original = os.dup(fd)
         self.fd = fd
-        self.reader, writer = os.pipe()
-        os.set_blocking(self.reader, False)
-        os.dup2(writer, fd)
-        self._writer = writer
+        self.open()
         self.decoder = codecs.getincrementaldecoder("utf-8")("replace")
+
+    def open(self) -> None:
+        """Make the descriptor a pipe of its own."""
+        self.reader, self._writer = os.pipe()
+        os.set_blocking(self.reader, False)
+        os.dup2(self._writer, self.fd)
+        self._inode = os.fstat(self.fd).st_ino
 
     def read(self) -> bytes:
         """What lies in the pipe, up to :data:`READ_BYTES`; empty where nothing does."""
@@ -50,11 +55,20 @@ class _Pipe:
             return b""
 
     def mend(self) -> None:
-        """Open the descriptor again where a task has closed it."""
-        try:
-            os.fstat(self.fd)
-        except OSError:
-            os.dup2(self._writer, self.fd)
+        """Open the descriptor again where a task has closed it, or made it something else."""
+        with contextlib.suppress(OSError):
+            now = os.fstat(self.fd)
+            # What closed it may have let a library of the process have its number: that stays.
+            if now.st_ino == self._inode or stat.S_ISSOCK(now.st_mode):
+                return
+        os.dup2(self._writer, self.fd)
+
+    def leave(self) -> int:
+        """Let whoever writes to it now go on, and open a new one; returns the old one's reader."""
+        reader, writer = self.reader, self._writer
+        self.open()
+        os.close(writer)
+        return reader
 
     def pass_on(self, data: bytes) -> None:
         """Write to what the descriptor was before."""
@@ -146,8 +160,14 @@ class _Capture:
         sys.stderr.flush()
         _flush_c()
         self.pipes = (_Pipe("stdout", 1), _Pipe("stderr", 2))
-        sys.stdout = _PythonStream(self, self.pipes[0])
-        sys.stderr = _PythonStream(self, self.pipes[1])
+        self._streams = [_PythonStream(self, pipe) for pipe in self.pipes]
+        self._poll = select.poll()
+        self._strays: set[int] = set()  # pipes of what outlived its task
+        self._wake_reader, self._wake_writer = os.pipe()  # tells the reader of new pipes
+        self._poll.register(self._wake_reader, select.POLLIN)
+        for pipe in self.pipes:
+            self._poll.register(pipe.reader, select.POLLIN)
+        sys.stdout, sys.stderr = self._streams
         self.handler = _LogHandler(self)
         threading.Thread(target=self._read_on, name="spanbook-capture", daemon=True).start()
         os.register_at_fork(after_in_child=self._after_fork)
@@ -186,6 +206,7 @@ class _Capture:
         with self.lock:
             self._drain()
             self.output = output
+            sys.stdout, sys.stderr = self._streams  # a task may have put others there
 
     def end(self) -> None:
         """Take what was printed so far, and no more."""
@@ -201,6 +222,30 @@ class _Capture:
                     output.write(pipe.stream, rest)
             if output is not None:
                 output.close()
+                if _has_children():
+                    self._leave_pipes()
+
+    def _leave_pipes(self) -> None:
+        """What a subprocess that outlives its task prints is not the next task's."""
+        for pipe in self.pipes:
+            self._poll.unregister(pipe.reader)
+            reader = pipe.leave()
+            self._strays.add(reader)
+            self._poll.register(reader, select.POLLIN)
+            self._poll.register(pipe.reader, select.POLLIN)
+        os.write(self._wake_writer, b".")
+
+    def _drop_strays(self, ready: list[tuple[int, int]]) -> None:
+        """Empty the pipes of what outlived its task, so that it is not held up."""
+        for reader, _ in ready:
+            if reader == self._wake_reader:
+                os.read(reader, READ_BYTES)
+            elif reader in self._strays:
+                with contextlib.suppress(BlockingIOError):
+                    if not os.read(reader, READ_BYTES):
+                        self._poll.unregister(reader)
+                        self._strays.discard(reader)
+                        os.close(reader)
 
     def _take(self, pipe: _Pipe, text: str) -> None:
         if self.output is not None:
@@ -220,13 +265,11 @@ class _Capture:
                     break
 
     def _read_on(self) -> None:
-        poll = select.poll()
-        for pipe in self.pipes:
-            poll.register(pipe.reader, select.POLLIN)
         while True:
-            poll.poll()
+            ready = self._poll.poll()
             with self.lock:
                 self._drain()
+                self._drop_strays(ready)
 
     def _restore(self) -> None:
         """Give the descriptors back at the interpreter's end: nobody reads the pipes after it."""
@@ -322,6 +365,17 @@ def _flush_c() -> None:
 
 
 _LIBC: Final = ctypes.CDLL(None)
+
+
+def _has_children() -> bool:
+    """Whether this process has child processes, running or not waited for."""
+    if not hasattr(os, "waitid"):  # macOS, before Python 3.13
+        return False
+    try:
+        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        return False
+    return True
 
 
 def _write_all(fd: int, data: bytes) -> None:

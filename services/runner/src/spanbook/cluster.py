@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
+import psutil
 import ray
 from ray._private import utils
 from ray._private import worker as ray_worker
@@ -80,17 +81,25 @@ def _start(settings: Settings) -> Scratch:
                     _temp_dir=str(scratch.path),
                 )
         except Exception as error:
-            ray.shutdown()
-            scratch.close()
+            _end_start(scratch)
             if attempt == 3:
                 raise ServiceError(f"Ray does not start on this machine: {error}") from error
         except BaseException:
-            ray.shutdown()
-            scratch.close()
+            _end_start(scratch)
             raise
         else:
             return scratch
     raise AssertionError("unreachable")
+
+
+def _end_start(scratch: Scratch) -> None:
+    """End what there is of Ray; its agents outlive a raylet that ends before it knows of them."""
+    ray.shutdown()
+    for process in psutil.process_iter(["cmdline"]):
+        with contextlib.suppress(psutil.Error):
+            if str(scratch.path) in " ".join(process.info["cmdline"] or ()):
+                process.kill()
+    scratch.close()
 
 
 def _connect(address: str, root: Path) -> None:

@@ -4,7 +4,7 @@ import os
 import sys
 import traceback
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import ray
 
@@ -14,10 +14,16 @@ if TYPE_CHECKING:
     from spanbook.task import Task
 
 _FRAMEWORK = tuple(os.path.dirname(m) + os.sep for m in (__file__, ray.__file__))  # noqa: PTH120
+MAX_MESSAGE: Final = 16 << 10  # characters
+MAX_TRACE: Final = 128 << 10
 
 
 def user_frames(error: BaseException) -> str:
     """The traceback as the user's own code sees it: without the frames of spanbook and Ray on top."""
+    return _cut(_frames(error), MAX_TRACE)
+
+
+def _frames(error: BaseException) -> str:
     text = getattr(error, "stacktrace", None)
     if isinstance(text, str):
         return text
@@ -55,7 +61,15 @@ def message(error: BaseException) -> str:
         text = "(its message cannot be shown)"
     if isinstance(error, SystemExit):
         return f"the task called sys.exit({text})"
-    return text
+    return _cut(text, MAX_MESSAGE)
+
+
+def _cut(text: str, limit: int) -> str:
+    """A text that fits into a record: its beginning and its end."""
+    if len(text) <= limit:
+        return text
+    half = limit // 2
+    return f"{text[:half]}\n… {len(text) - 2 * half:,} characters are left out …\n{text[-half:]}"
 
 
 def wants_retry(task: "Task[..., Any] | None", error: BaseException) -> bool:

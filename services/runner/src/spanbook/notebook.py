@@ -152,7 +152,7 @@ class _Session:
         literals, upstream = split_arguments(self.spec.arguments)
         self._pickled = {name: pickled(name, value) for name, value in upstream.items()}
         parameters = {**literals, **{name: _Upstream(f'upstream("{name}")') for name in upstream}}
-        self.control.on_stop(self.stash)
+        self.control.on_stop(lambda: self.stash(last=True))
         ticker.add(self._tick)
         try:
             papermill.execute_notebook(
@@ -250,8 +250,11 @@ class _Session:
         if self.changed and time.monotonic() >= self._next_snapshot:
             self.stash()
 
-    def stash(self) -> None:
-        """Give the driver a copy of the notebook as it is, for the case that this process dies."""
+    def stash(self, *, last: bool = False) -> None:
+        """Give the driver a copy of the notebook as it is, for the case that this process dies.
+
+        The ``last`` one has the line, too, that is printed and not ended yet.
+        """
         with self._snapshots:
             self.changed = False
             batches: list[Batch] = []
@@ -263,6 +266,8 @@ class _Session:
                 origin=f"s{time.monotonic_ns()}.",
             )
             began = time.monotonic()
+            if last:
+                self._output.copy_rest(scratch)
             self._record(scratch)
             batches.append(scratch.close())
             self.control.stash(joined(batches))

@@ -5,7 +5,7 @@ something to say before their result is due; the connection lives as long as the
 """
 
 import contextlib
-import os
+import fcntl
 import secrets
 import select
 import socket
@@ -256,8 +256,12 @@ class Line:
                 self._busy = False
 
     def _connect(self) -> None:
-        connection = Client((self.address.host, self.address.port), authkey=self.address.key)
-        self._socket = socket.socket(fileno=os.dup(connection.fileno()))
+        opened: Connection = Client(
+            (self.address.host, self.address.port), authkey=self.address.key
+        )
+        connection = Connection(_moved(opened))  # a task may have closed 1 and 2: never these
+        opened.close()
+        self._socket = socket.socket(fileno=_moved(connection))
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._connection = connection
         threading.Thread(target=self._hear, name="spanbook-line", daemon=True).start()
@@ -298,6 +302,11 @@ class Line:
             callback = self._on_stop.get(message.span_id)
             if callback is not None:
                 callback(message.reason)
+
+
+def _moved(connection: Connection) -> int:
+    """Another descriptor of a connection, above those of standard output."""
+    return fcntl.fcntl(connection.fileno(), fcntl.F_DUPFD_CLOEXEC, 3)
 
 
 def _framed(message: Message) -> bytes:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 FIRST_SECONDS: Final = 0.3  # an attempt shorter than this has no sample, and pays for none
 INTERVAL: Final = 1.0
+WAIT_SECONDS: Final = 2.0  # at an attempt's end, for a sample that is being taken
 
 _others: set[int] = set()  # processes that belong to the attempt but are no children of ours
 _standing: set[int] = set()  # children of ours that serve all attempts
@@ -67,11 +68,14 @@ class _Sampler:
         """Take a last sample, where the attempt was long enough to have one."""
         if time.monotonic() - self._last >= min(FIRST_SECONDS, self._interval):
             self._sample()
-        with self._lock:
-            self._ended = True
+        self._ended = True
 
     def _sample(self) -> None:
-        with self._lock:
+        # The ticker may hold it for ever: a destructor of the task's may hang on whatever thread
+        # collects garbage.
+        if not self._lock.acquire(timeout=WAIT_SECONDS):
+            return
+        try:
             if self._ended:
                 return
             cpu, memory = _measure()
@@ -81,6 +85,8 @@ class _Sampler:
             self._cpu, self._last = cpu, now
             self._due = now + self._interval
             self._emitter.usage(used, memory)
+        finally:
+            self._lock.release()
 
 
 def _own_cpu() -> float:

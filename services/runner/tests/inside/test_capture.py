@@ -202,6 +202,52 @@ def test_output_outside_attempts_goes_where_it_went(run_inside: Run) -> None:
     assert ran.stderr == "after too\n"
 
 
+def test_what_outlives_its_task(run_inside: Run) -> None:
+    """A subprocess that goes on printing prints into no other task, is not held up, and ends as it would."""
+    ran = run_inside(
+        """
+        import os, subprocess, sys, time
+        from spanbook.capture import _capture
+        code = "print('mine', flush=True); open('printed', 'w').close(); input()\\n" + (
+            "for n in range(100_000): print('stray', n)")
+        child = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE)
+        deadline = time.monotonic() + 60
+        while not os.path.exists("printed"):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        output = _capture.output
+        _capture.end()
+        _capture.begin(output)  # the next task
+        child.communicate(b"go on\\n", timeout=60)
+        print("next", child.returncode)
+        subprocess.run(["sh", "-c", "echo by a subprocess"])
+        """
+    )
+    assert [text for _, text in lines(ran)] == ["mine", "next 0", "by a subprocess"]
+
+
+@pytest.mark.parametrize("to", ["None", "__import__('io').StringIO()"])
+def test_replaced_stdout(run_inside: Run, to: str) -> None:
+    """A task that puts something else in the place of stdout does so for itself only."""
+    ran = run_inside(
+        f"""
+        import os, sys
+        from spanbook.capture import _capture
+        sys.stdout = sys.stderr = {to}
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, 1)
+        print("nowhere"); os.system("echo nowhere")
+        output = _capture.output
+        _capture.end()
+        _capture.begin(output)  # the next task
+        print("here")
+        print("and here", file=sys.stderr)
+        os.system("echo by a subprocess")
+        """
+    )
+    assert lines(ran) == [("stdout", "here"), ("stderr", "and here"), ("stdout", "by a subprocess")]
+
+
 def test_closed_stdout(run_inside: Run) -> None:
     """A task that closes stdout harms nobody."""
     ran = run_inside("import sys\nsys.stdout.close()\nprint('still here')")

@@ -1,8 +1,13 @@
 """CPU and memory of an attempt are measured, with what it starts."""
 
+import threading
 from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
+
+import pytest
+from spanbook import usage
+from spanbook.emitter import Emitter
 
 Run = Callable[..., Any]
 
@@ -39,3 +44,21 @@ def test_own_work(run_inside: Run) -> None:
 def test_short_attempts_are_not_sampled(run_inside: Run) -> None:
     """An attempt of no time has no samples, and pays for none."""
     assert run_inside("pass").attempt.usage == ()
+
+
+def test_a_sample_that_hangs_holds_nobody_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A destructor of the task's may hang on the thread that samples; the attempt ends all the same."""
+    hangs, goes_on = threading.Event(), threading.Event()
+
+    def measure() -> tuple[float, int]:
+        hangs.set()
+        goes_on.wait(60)
+        return 0.0, 0
+
+    monkeypatch.setattr(usage, "_measure", measure)
+    monkeypatch.setattr(usage, "WAIT_SECONDS", 0.1)
+    emitter = Emitter("ab" * 16, "cd" * 8, lambda _: None)
+    with usage.sampler(emitter, 0.01):
+        assert hangs.wait(30)
+    assert not goes_on.is_set()
+    goes_on.set()
