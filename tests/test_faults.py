@@ -238,6 +238,33 @@ def printing(stack: Stack, text: bytes) -> list[Path]:
     return [j for j in stack.outputs.glob("journals/*.journal") if text in j.read_bytes()]
 
 
+def test_ctrl_c_after_the_last_task(stack: Stack) -> None:
+    """Ctrl-C while the run is being wound up is heard: what is recorded is sealed, and nothing is served."""
+    path = pipeline(
+        stack.cwd,
+        """
+        from spanbook import pipeline, task
+
+        @task
+        def last() -> None:
+            print("done")
+
+        @pipeline
+        def short():
+            last()
+        """,
+    )
+    with stack.start("run", path, "--local", "--keep-serving") as running:
+        running.says("✓ last success", 120)
+        running.interrupt()
+        code = running.wait(60)
+        assert code in (0, 1), running.output
+        assert "Traceback" not in running.output
+        assert running.orphans() == []
+        (file,) = stack.run_files()
+    assert RawRun(file).whole["spanbook"]["complete"] is True
+
+
 def test_interrupted_run_is_sealed_as_cancelled(stack: Stack) -> None:
     """Ctrl-C in the middle: what ran is cancelled and kept, what did not is skipped, no process stays."""
     path = pipeline(

@@ -7,7 +7,9 @@ from spanbook_runfile.names import Result
 
 PIPELINE = """
 import ctypes, os, signal, sys, time
-from spanbook import log, pipeline, task
+from spanbook import log, notebook_task, pipeline, task
+
+notebook = notebook_task("stops_short.py", timeout=4)
 
 def die():
     os.kill(os.getpid(), signal.SIGKILL)
@@ -37,15 +39,15 @@ def open_line() -> None:
     print("before")
     print("\\r 10 %", end="")
     print("\\r 20 %", end="")
-    time.sleep(3)
+    time.sleep(6)
     die()
 
 @task
 def noisy() -> None:
-    for number in range(200_000):
+    for number in range(50_000):
         print("number", number)
     print("this is the end")
-    time.sleep(6)
+    time.sleep(12)
     die()
 
 @task(timeout=3)
@@ -78,13 +80,23 @@ def deaths():
     open_line_until_the_limit()
     noisy_until_the_limit()
     deaf()
+    notebook()
+"""
+
+NOTEBOOK = """
+# %%
+import time
+print("before")
+print("20 %", end="")
+time.sleep(600)
 """
 
 
 @pytest.fixture(scope="module")
 def done(module_runner):
     """One run of all deaths."""
-    return module_runner.run(PIPELINE, SPANBOOK_CPUS="4")
+    module_runner.write(NOTEBOOK, "stops_short.py")
+    return module_runner.run(PIPELINE, SPANBOOK_CPUS="4", SPANBOOK_MAX_OUTPUT_BYTES="100000")
 
 
 def texts(done, title):
@@ -116,7 +128,7 @@ def test_parameters_of_a_silent_death(done):
     assert attempt.parameters == {"number": 7, "words": ["a", "b"]}
 
 
-@pytest.mark.parametrize("title", ["open_line", "open_line_until_the_limit"])
+@pytest.mark.parametrize("title", ["open_line", "open_line_until_the_limit", "stops_short"])
 def test_a_line_without_its_end(done, title):
     """A progress bar is recorded as it stood."""
     assert [text.strip() for text in texts(done, title)] == ["before", "20 %"]

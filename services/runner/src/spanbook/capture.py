@@ -330,8 +330,8 @@ class Rest:
         began = time.monotonic()
         if began >= self._due:
             self.stash()
-            # The end of much output takes long to copy: at most a twentieth of the time goes there.
-            self._due = began + max(REST_SECONDS, 20 * (time.monotonic() - began))
+            # The end of much output takes long to copy: at most a tenth of the time goes there.
+            self._due = began + max(REST_SECONDS, 10 * (time.monotonic() - began))
 
     def stash(self) -> None:
         """Stash it, where it is new."""
