@@ -1,6 +1,8 @@
-"""An OTLP server that journals every run and seals it into one file."""
+"""An OTLP server that journals every run and seals it into one file.
+
+Little is imported here: the sealer's process starts with this package, and a restart waits for it.
+"""
 
 from spanbook_collector.errors import CollectorError
-from spanbook_collector.settings import Settings
 
-__all__ = ["CollectorError", "Settings"]
+__all__ = ["CollectorError"]

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from spanbook_runfile.merge import sync_folder
+from spanbook_runfile.disk import sync_folder
 
 if sys.platform == "darwin":
     import fcntl

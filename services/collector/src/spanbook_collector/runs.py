@@ -7,7 +7,7 @@ from collections import OrderedDict
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from spanbook_runfile.journal import SUFFIX, Signal
+from spanbook_runfile.journal import SUFFIX
 from spanbook_runfile.mlflow import ALONE
 from spanbook_runfile.names import SealReason
 
@@ -249,4 +249,4 @@ def file_age(path: Path) -> float:
     return max(0.0, time.time() - path.stat().st_mtime)
 
 
-__all__ = ["RunInProgress", "Runs", "Signal", "Target", "file_age"]
+__all__ = ["RunInProgress", "Runs", "Target", "file_age"]

@@ -14,7 +14,6 @@ from pathlib import Path
 
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
-from grpc import aio
 
 from spanbook_collector.budget import Budget
 from spanbook_collector.disk import Disk
@@ -233,4 +232,4 @@ def _write_ready(path: Path, addresses: Addresses) -> None:
         raise CollectorError(f"The ready file {path} cannot be written: {error}") from error
 
 
-__all__ = ["HTTP_ROUTES", "Addresses", "Collector", "aio", "serve"]
+__all__ = ["HTTP_ROUTES", "Addresses", "Collector", "serve"]
