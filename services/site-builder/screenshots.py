@@ -10,6 +10,7 @@ import os
 import shutil
 import sys
 import tempfile
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -41,10 +42,13 @@ SETTINGS = Settings(
 )
 
 
-def sites(folder: Path) -> dict[str, Path]:
+EVERY = ("history", "one", "faults", "empty", "trimmed")
+
+
+def sites(folder: Path, wanted: Sequence[str] = EVERY) -> dict[str, Path]:
     """A site of the usual kind, one with a single run, one with every fault there is, one over its size."""
     made = {}
-    for name in ("history", "one", "faults", "empty", "trimmed"):
+    for name in wanted:
         outputs = folder / name
         (outputs / "runs").mkdir(parents=True)
         if name == "history":
@@ -105,6 +109,17 @@ def _task(site: Path, run: str, name: str) -> str:
     return f"runs/{run}/tasks/{task}/index.html"
 
 
+def documented() -> dict[str, tuple[str, str]]:
+    """(site, address) of the pages that the documents show."""
+    day = golden.ok("day-0").id
+    return {
+        "run": ("history", f"runs/{day}/index.html"),
+        "runs": ("history", "index.html"),
+        "task": ("history", "tasks/train_model/index.html"),
+        "compare": ("history", f"compare.html#runs={golden.ok('day-3').id},{day}"),
+    }
+
+
 def pages(made: dict[str, Path]) -> dict[str, tuple[str, str]]:
     """(site, address) of each kind of page and each state worth a look."""
     ok, failed = golden.ok().id, golden.failed().id
@@ -127,16 +142,13 @@ def pages(made: dict[str, Path]) -> dict[str, tuple[str, str]]:
     broken = next(made["faults"].glob("runs/0000*1*/index.html"))
     oldest, younger = (golden.ok(f"old-{day}").id for day in (29, 8))
     return {
-        "runs": ("history", "index.html"),
-        "run": ("history", f"runs/{day}/index.html"),
+        **documented(),
         "failed": ("history", f"runs/{failed}/index.html"),
         "task-run": ("history", _task(site, day, "train_model")),
         "notebook": ("history", _task(site, day, "benchmark-model")),
-        "task": ("history", "tasks/train_model/index.html"),
         "tasks": ("history", "tasks/index.html"),
         "trends": ("history", "trends/index.html"),
         "trend": ("history", "trends/train_model.html"),
-        "compare": ("history", f"compare.html#runs={golden.ok('day-3').id},{day}"),
         "compare-failed": ("history", f"compare.html#runs={ok},{failed}"),
         "compare-empty": ("history", "compare.html"),
         "reports": ("history", "reports/index.html"),
@@ -175,16 +187,16 @@ def golden_id(name: str, made: dict[str, Path]) -> str:
 
 def shots(made: dict[str, Path], *, every: bool) -> list[tuple[str, str, str, int, str]]:
     """(name, site, address, width, colour scheme) of each picture."""
-    found = pages(made)
     if every:
         return [
             (f"{name}-{width}-{scheme}", *where, width, scheme)
-            for name, where in found.items()
+            for name, where in pages(made).items()
             for width in (1280, 390)
             for scheme in ("light", "dark")
         ]
+    found = documented()
     return [
-        *((name, *found[name], 1280, "light") for name in ("run", "runs", "task", "compare")),
+        *((name, *where, 1280, "light") for name, where in found.items()),
         ("run-dark", *found["run"], 1280, "dark"),
         ("runs-phone", *found["runs"], 390, "light"),
     ]
@@ -204,20 +216,22 @@ def take(browser: Browser, made: dict[str, Path], target: Path, *, every: bool) 
         path, _, fragment = address.partition("#")
         page.goto((made[site] / path).as_uri() + (f"#{fragment}" if fragment else ""))
         page.wait_for_timeout(600)
-        most = page.evaluate(ENDS, 2400 if every else 1500)
+        most = 2400 if every else 1500
         page.set_viewport_size({"width": width, "height": most})  # what is lazy comes into sight
         page.wait_for_timeout(900)
+        page.set_viewport_size({"width": width, "height": page.evaluate(ENDS, most)})
         page.screenshot(path=target / f"{name}.png")
         context.close()
 
 
 # Where a picture of at most so many pixels ends: with a section or a row, not amid one.
 ENDS = """most => {
-  const whole = document.documentElement.scrollHeight;
-  if (whole <= most) return whole;
-  const parts = [...document.querySelectorAll("main > *, main section, tr")];
-  const ends = parts.map((part) => part.getBoundingClientRect().bottom + scrollY + 16);
-  return Math.ceil(Math.max(400, ...ends.filter((end) => end <= most)));
+  const whole = Math.ceil(document.body.getBoundingClientRect().bottom + scrollY);
+  if (whole <= most) return Math.max(400, whole);
+  const bottom = (part) => Math.floor(part.getBoundingClientRect().bottom + scrollY);
+  const below = (parts, room) => [...document.querySelectorAll(parts)].map((part) => bottom(part) + room);
+  const ends = [...below("main > *, main section", 16), ...below("tr, main li", 0)];
+  return Math.max(400, ...ends.filter((end) => end <= most));
 }"""
 
 
@@ -243,7 +257,7 @@ def main() -> None:
     )
     arguments = [*QUIET, "--no-sandbox"] if os.geteuid() == 0 else QUIET
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
-        made = sites(Path(folder))
+        made = sites(Path(folder), EVERY if asked.every else EVERY[:1])
         browser = playwright.chromium.launch(executable_path=path, args=arguments)
         take(browser, made, target, every=asked.every)
         browser.close()
