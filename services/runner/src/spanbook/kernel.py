@@ -26,6 +26,7 @@ from spanbook.settings import Limits
 _PR_SET_PDEATHSIG: Final = 1
 FLUSH_SECONDS: Final = 60.0  # ipykernel would give up after 10, and lose what is printed
 PRINTS_AT_ONCE: Final = (100, 20)  # so many in a burst, then so many a second
+SECRETS_SECONDS: Final = 10.0  # for the worker to take note of secrets
 _INLINE: Final = "module://matplotlib_inline.backend_inline"
 
 
@@ -49,14 +50,25 @@ class Link:
         self._connection = connection
         self._masker = masker
         self._told = masker.secrets
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
+
+    def tell_secrets(self) -> None:
+        """Have the worker know the secrets that the notebook has loaded, before what it prints next."""
+        self._masker.refresh()
+        with self._lock:
+            self._tell()
+
+    def _tell(self) -> None:
+        if self._masker.secrets != self._told:
+            self._told = self._masker.secrets
+            self._connection.send(self._told)
+            if self._connection.poll(SECRETS_SECONDS):  # that it knows them
+                self._connection.recv()
 
     def send_batch(self, batch: Batch) -> None:
         """Pass on encoded records, and before them the secrets that the notebook has loaded."""
         with self._lock:
-            if self._masker.secrets != self._told:
-                self._told = self._masker.secrets
-                self._connection.send(self._told)
+            self._tell()
             self._connection.send(batch)
 
     def send_result(self, value: object) -> None:
@@ -114,10 +126,10 @@ def run(connection: Connection) -> None:
     global _upstream  # noqa: PLW0603 (of this process, which runs one notebook)
     _upstream = setup.upstream
     log_module.install(Recording(emitter, setup.limits, link.send_result))
-    _run_ipython(setup, emitter)
+    _run_ipython(setup, emitter, link)
 
 
-def _run_ipython(setup: Setup, emitter: Emitter) -> None:
+def _run_ipython(setup: Setup, emitter: Emitter, link: Link) -> None:
     from ipykernel.kernelapp import IPKernelApp  # noqa: PLC0415 (seconds, and only here)
     from traitlets.config import Config  # noqa: PLC0415
 
@@ -131,13 +143,18 @@ def _run_ipython(setup: Setup, emitter: Emitter) -> None:
     shell: Any = app.shell
     for stream in (sys.stdout, sys.stderr):  # what a cell printed is sent before the cell ends
         stream.flush_timeout = FLUSH_SECONDS  # type: ignore[union-attr]
-        _print_at_once(stream)
+        _print_at_once(stream, link)
     if "matplotlib.pyplot" in sys.modules:  # imported before there was a shell to show figures in
         shell.enable_matplotlib("inline")
         show_as_logged(shell)
     else:
         shell.events.register("pre_run_cell", _FigureHook(shell))
-    shell.events.register("post_run_cell", lambda _: emitter.flush())
+
+    def cell_done(_: object) -> None:
+        link.tell_secrets()
+        emitter.flush()
+
+    shell.events.register("post_run_cell", cell_done)
     app.start()  # type: ignore[no-untyped-call]
     # As at any interpreter's end, but threads that the notebook left behind must not hold it up.
     atexit._run_exitfuncs()
@@ -146,11 +163,12 @@ def _run_ipython(setup: Setup, emitter: Emitter) -> None:
     os._exit(0)
 
 
-def _print_at_once(stream: Any) -> None:
+def _print_at_once(stream: Any, link: Link) -> None:
     """Have what is printed leave the kernel at once, not after a fifth of a second: it may crash."""
     quota, write = Quota(*PRINTS_AT_ONCE), stream.write
 
     def write_and_flush(text: str) -> Any:
+        link.tell_secrets()
         written = write(text)
         if text.endswith("\n") and quota.taken():
             stream.flush()

@@ -1,5 +1,6 @@
 """Notebook tasks: a Jupytext file, run by papermill in a kernel of its own, and always kept."""
 
+import contextlib
 import logging
 import os
 import re
@@ -224,6 +225,8 @@ class _Session:
                 self._result = message
             elif isinstance(message, frozenset):
                 self.emitter.masker.add(message)
+                with contextlib.suppress(OSError):  # the kernel waits to hear that they are known
+                    link.send(True)
 
     def printed(self, outputs: list[Any], content: Mapping[str, str]) -> None:
         """Add printed text to a cell's outputs, one a stream, and to the attempt's lines."""

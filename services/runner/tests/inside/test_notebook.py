@@ -187,6 +187,21 @@ def test_figures_are_shown_and_logged(run_notebook: Run) -> None:
     assert len({hashlib.sha256(x).digest() for x in shown}) == 3
 
 
+def test_a_secret_that_is_loaded_late(run_notebook: Run) -> None:
+    """It is masked though nothing is logged, in what is printed at once and in the notebook."""
+    nb = run_notebook(
+        """
+        # %%
+        import os
+        print("before")
+        os.environ["LATE_TOKEN"] = "loaded-" + "in-the-notebook"
+        print(os.environ["LATE_TOKEN"])
+        """
+    )
+    assert [line.text for line in nb.attempt.logs] == ["before", "***"]
+    assert b"loaded-in-the-notebook" not in nb.attempt.artifacts[0].data
+
+
 def test_secrets_are_masked(run_notebook: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """A secret does not show in the notebook: not in a parameter, an output, or a traceback."""
     monkeypatch.setenv("SOME_PASSWORD", 'p"w/with\\odd')
