@@ -47,8 +47,9 @@ def cluster(settings: Settings, root: Path) -> Iterator[Cluster]:
             yield Cluster(str(_RAY.util.get_node_ip_address()), _cpus(), local=False)
             return
         sweep()
-        stack.callback(_start(settings).close)
-        stack.callback(ray.shutdown)
+        scratch = _start(settings)
+        stack.callback(scratch.close)
+        stack.push(lambda kind, *_: _end(scratch) if kind else ray.shutdown())
         yield Cluster("127.0.0.1", _cpus(), local=True)
 
 
@@ -81,25 +82,26 @@ def _start(settings: Settings) -> Scratch:
                     _temp_dir=str(scratch.path),
                 )
         except Exception as error:
-            _end_start(scratch)
+            _end(scratch)
+            scratch.close()
             if attempt == 3:
                 raise ServiceError(f"Ray does not start on this machine: {error}") from error
         except BaseException:
-            _end_start(scratch)
+            _end(scratch)
+            scratch.close()
             raise
         else:
             return scratch
     raise AssertionError("unreachable")
 
 
-def _end_start(scratch: Scratch) -> None:
-    """End what there is of Ray; its agents outlive a raylet that ends before it knows of them."""
+def _end(scratch: Scratch) -> None:
+    """End a Ray that has hardly started: its agents outlive a raylet that did not know of them."""
     ray.shutdown()
     for process in psutil.process_iter(["cmdline"]):
         with contextlib.suppress(psutil.Error):
             if str(scratch.path) in " ".join(process.info["cmdline"] or ()):
                 process.kill()
-    scratch.close()
 
 
 def _connect(address: str, root: Path) -> None:
