@@ -18,7 +18,7 @@ class TooLarge(Refusal):
 
 
 class NotUnary(Refusal):
-    """The gRPC call has no message, or several. Final: UNIMPLEMENTED, as gRPC's own table has it."""
+    """The gRPC call has no message. Final: UNIMPLEMENTED, as gRPC's own table has it."""
 
 
 class UnsupportedMedia(Refusal):
