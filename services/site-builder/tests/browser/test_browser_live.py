@@ -234,3 +234,23 @@ def test_other_servers_are_not_asked_for_events(page: Page, served: str) -> None
     page.wait_for_timeout(300)
     assert not [url for url in asked if "/events" in url or "/healthz" in url]
     expect(page.locator("[data-import]")).to_be_hidden()
+
+
+def test_a_new_metric_brings_its_column(live: Live, page: Page) -> None:
+    """A metric that is logged while the page is open stands under a head of its own, on run and home page."""
+    page.set_default_timeout(60_000)
+    expect.set_options(timeout=60_000)
+    live.write()
+    page.goto(live.page)  # may be the page that waits for the run
+    heads = page.locator("#run-metrics thead th[data-key]")
+    expect(heads).to_have_count(2)  # task, loss
+    stamp(page)
+    live.attempt.metric(11.0, "accuracy", 0.75)
+    live.write()
+    expect(heads).to_have_count(3)
+    keys = heads.evaluate_all("heads => heads.map((head) => head.dataset.key)")
+    row = page.locator(f"#run-metrics tbody tr[data-task='{live.task.id}'] > *")
+    expect(row.nth(keys.index("accuracy"))).to_have_text("0.7500")
+    expect(page.locator("#run-metrics .table-tools")).to_have_count(1)
+    assert stamped(page)
+    expect.set_options(timeout=5_000)

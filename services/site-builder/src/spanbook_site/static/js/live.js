@@ -85,7 +85,10 @@
   function swap(old, fresh, shown) {
     if (old.isEqualNode(fresh)) return;
     if (shown.matches("[data-table]") && spanbook.tables && spanbook.tables.has(shown)) {
-      spanbook.tables.get(shown).update(fresh);
+      const table = spanbook.tables.get(shown);
+      if (table.fits(fresh)) return table.update(fresh);
+      table.leave(); // a run brought a metric that none had before
+      replace(shown, fresh);
     } else if (fresh.matches("[data-live=append]") && overlap(old, fresh) >= 0) {
       append(shown, [...fresh.children].slice(old.children.length - overlap(old, fresh)));
     } else if (!fresh.matches("[data-chart]") && sameShape(old, fresh) && sameShape(old, shown)) {

@@ -35,6 +35,7 @@
 
     // -- the state of the view: address first, then what the reader chose here before ------------------------
     readState() {
+      if (this.gone) return;
       const sort = state.get(this.key("sort")) || "";
       this.sort = { key: sort.replace(/^-/, ""), down: sort.startsWith("-") };
       this.query = state.get(this.key("q")) || "";
@@ -319,6 +320,20 @@
       const link = element("a", { href: URL.createObjectURL(blob), download: `${this.name}.csv` });
       link.click();
       setTimeout(() => URL.revokeObjectURL(link.href), 10000);
+    }
+
+    /** Whether new markup has the same columns; else live.js puts it in this table's place. */
+    fits(fresh) {
+      const heads = fresh.querySelector("thead").rows;
+      const keys = [...heads[heads.length - 1].cells].map((th) => columnOf(th).key);
+      return keys.join("\n") === this.columns.map((column) => column.key).join("\n");
+    }
+
+    /** Its markup goes: so does what it hid, and it follows the address no more. */
+    leave() {
+      all.delete(this.box);
+      this.gone = true;
+      document.adoptedStyleSheets = document.adoptedStyleSheets.filter((sheet) => sheet !== this.sheet);
     }
 
     /** New markup of the same table, from live.js: rows that differ are replaced, new ones come first. */
