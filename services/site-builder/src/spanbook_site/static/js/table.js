@@ -76,6 +76,7 @@
         placeholder: "Search",
         "aria-label": "Search these rows",
         oninput: debounce(() => this.change({ q: this.search.value.trim() })),
+        onchange: () => this.change({ q: this.search.value.trim() }), // on leaving, before another control redraws it
       });
       this.constantBox = element("input", {
         type: "checkbox",
@@ -129,6 +130,7 @@
         "aria-label": `Filter ${column.label}`,
         placeholder: column.numeric ? ">, <, 1..2" : "contains",
         oninput: debounce(() => this.change({ [`f.${column.key}`]: field.value.trim() })),
+        onchange: () => this.change({ [`f.${column.key}`]: field.value.trim() }),
       });
       return field;
     }
