@@ -44,6 +44,21 @@ def test_documents_fit_a_phone(address: str, page: Page) -> None:
         assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0, name
 
 
+def test_on_a_phone_the_text_comes_first(address: str, page: Page) -> None:
+    """The list of documents is folded there, and opens; where there is room it is always open."""
+    page.goto(f"{address}/how-to.html")
+    there = page.locator(".docs-nav").get_by_role("link", name="Operations")
+    assert there.is_visible()
+    page.set_viewport_size({"width": 390, "height": 800})
+    assert not there.is_visible()
+    box = page.get_by_role("heading", level=1).bounding_box()
+    assert box is not None
+    assert box["y"] < 200
+    page.get_by_text("All documents").click()
+    there.click()
+    page.wait_for_url("**/docs/operations.html")
+
+
 def test_one_document_leads_to_the_next(address: str, page: Page) -> None:
     """The navigation and the links in the text lead from document to document."""
     page.goto(f"{address}/index.html")
