@@ -192,6 +192,26 @@ def test_versioned_static_files_are_kept_long(client: FlaskClient) -> None:
     assert client.get("/?v=1234abcd").headers["Cache-Control"] == "no-cache"
 
 
+def test_mlflows_own_files_are_kept_long(site: Path, client: FlaskClient) -> None:
+    """Its scripts and styles are named by their content; its page and its data are not."""
+    folder = site / "mlflow" / "static-files" / "static" / "js"
+    folder.mkdir(parents=True)
+    for name in ("main.c2f5f8d4.js", "9861.2d6b3bae.chunk.js", "plain.js"):
+        (folder / name).write_text("0")
+    (site / "mlflow" / "data").mkdir()
+    (site / "mlflow" / "data" / "experiments.json").write_text("{}")
+    kept = {
+        path: "immutable" in client.get(f"/mlflow/{path}").headers["Cache-Control"]
+        for path in (
+            "static-files/static/js/main.c2f5f8d4.js",
+            "static-files/static/js/9861.2d6b3bae.chunk.js",
+            "static-files/static/js/plain.js",
+            "data/experiments.json",
+        )
+    }
+    assert list(kept.values()) == [True, True, False, False]
+
+
 def test_pages_have_a_strict_policy(client: FlaskClient) -> None:
     """A page of the site runs the site's scripts only, and asks the site only."""
     for path in ("/", "/runs/a b/", "/nowhere", "/healthz", "/runs/a b/views/model.onnx.html"):

@@ -13,6 +13,7 @@ from spanbook_viewer.media import COMPRESSED_TYPES, media_type
 
 _HASHED = re.compile(r"[.-][0-9a-f]{8,64}\.[a-z0-9.]+$")  # uPlot.1f3a9c2b.js
 MAX_COMPRESSED = 32 << 20  # bytes; read whole, so not without bound
+_NAMED_BY_CONTENT = ("static/", "mlflow/static-files/static/")
 FOREVER = "public, max-age=31536000, immutable"
 ASK_FIRST = "no-cache"  # keep it, but ask whether it is still the same
 
@@ -67,7 +68,7 @@ def answer(found: Path, path: str) -> Response:
     if kind.startswith("text/"):
         response.headers["Content-Type"] = f"{kind}; charset=utf-8"
     hashed = "v" in request.args or _HASHED.search(found.name)
-    keep = FOREVER if hashed and path.startswith("static/") else ASK_FIRST
+    keep = FOREVER if hashed and path.startswith(_NAMED_BY_CONTENT) else ASK_FIRST
     response.headers["Cache-Control"] = keep
     response.headers["Content-Security-Policy"] = policy(path, kind)
     if ARTIFACT_FOLDER not in path.split("/"):  # a sandboxed page there shows images beside it
