@@ -8,7 +8,10 @@ import signal
 
 
 def main() -> int:
-    """Run the command, with Ctrl-C as quiet as it is of any program, before and after it."""
+    """Run the command, with Ctrl-C as quiet as it is of any program before it, and without effect after.
+
+    Once the command has its exit code, an impatient user's next Ctrl-C must not take its place.
+    """
     heard = signal.getsignal(signal.SIGINT) is signal.default_int_handler  # else a shell put it off
     if heard:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
@@ -20,4 +23,4 @@ def main() -> int:
         return command()
     finally:
         if heard:
-            signal.signal(signal.SIGINT, signal.SIG_DFL)
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
