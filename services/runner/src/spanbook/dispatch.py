@@ -153,7 +153,8 @@ class Dispatcher:
 
     def _queue(self, attempt: Try) -> None:
         sizes = [value.size if type(value) is Inline else HANDED_BYTES for value in attempt.inputs]
-        if sum(sizes) < HANDED_BYTES:
+        # On a cluster no lease is renewed for half a minute after a node has died: Ray's matter.
+        if self.local and sum(sizes) < HANDED_BYTES:
             task = attempt.node.task
             self._leases.take(attempt, (task.policy.cpus, task.n_outputs))
         else:
@@ -162,7 +163,7 @@ class Dispatcher:
 
     def _room(self, cpus: float) -> int:
         """How many attempts that take so many CPUs may be at work."""
-        return max(1, int(self._cpus / cpus)) if self.local and cpus else self._window
+        return max(1, int(self._cpus / cpus)) if cpus else self._window
 
     def _hand(self, attempt: Try) -> tuple[bytes, int, bytes]:
         """What a worker is told of an attempt that it is given now."""

@@ -1,5 +1,7 @@
 """Leases: workers to whom the driver hands one attempt after another, without a round through Ray each.
 
+For one machine: :mod:`spanbook.dispatch` makes calls of their own of a cluster's attempts.
+
 A lease is a Ray task that runs nothing but what its driver hands it. It holds the CPUs of what it
 runs, so those are respected as ever; it lives :data:`LEASE_SECONDS`, so that Ray can give its CPUs
 to others who wait; an attempt is handed only to a worker that is there and idle, so none waits
