@@ -153,7 +153,7 @@ class Dispatcher:
 
     def _queue(self, attempt: Try) -> None:
         sizes = [value.size if type(value) is Inline else HANDED_BYTES for value in attempt.inputs]
-        # On a cluster no lease is renewed for half a minute after a node has died: Ray's matter.
+        # On a cluster leases would often stand still when a node has died, until Ray knows.
         if self.local and sum(sizes) < HANDED_BYTES:
             task = attempt.node.task
             self._leases.take(attempt, (task.policy.cpus, task.n_outputs))
