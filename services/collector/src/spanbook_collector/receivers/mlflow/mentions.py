@@ -1,11 +1,11 @@
 """Which runs logged something about another run's model, on disk beside the journals."""
 
 import asyncio
-import json
+import contextlib
 from collections import defaultdict
 from pathlib import Path
 
-from spanbook_collector.receivers.mlflow.shelf import append
+from spanbook_collector.receivers.mlflow.lines import append, entries
 
 _LIST = ".mlflow-models.jsonl"
 
@@ -16,16 +16,10 @@ class Mentions:
     def __init__(self, folder: Path) -> None:
         self._path = folder / _LIST
         self._runs: defaultdict[str, set[str]] = defaultdict(set)
-        try:
-            lines = self._path.read_text(encoding="utf-8").splitlines()
-        except OSError:
-            lines = []
-        for line in lines:
-            try:
-                model, run = json.loads(line)
+        for entry in entries(self._path):
+            with contextlib.suppress(ValueError, TypeError):  # a foreign line
+                model, run = entry
                 self._runs[model].add(run)
-            except (ValueError, TypeError):
-                continue  # a line that was torn by a crash had not been acknowledged
 
     def of(self, model: str) -> list[str]:
         """The runs, by id, that logged something about a model of another run."""
@@ -38,5 +32,5 @@ class Mentions:
             OSError: the disk refused.
         """
         if run not in self._runs.get(model, ()):
-            await asyncio.to_thread(append, self._path, json.dumps([model, run]))
+            await asyncio.to_thread(append, self._path, [model, run])
             self._runs[model].add(run)

@@ -1,16 +1,15 @@
 """The experiments that scripts named, on disk beside the journals."""
 
 import asyncio
-import json
-import os
+import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from spanbook_runfile.disk import sync_folder
 from spanbook_runfile.model import Child
 
+from spanbook_collector.receivers.mlflow.lines import append, entries
 from spanbook_collector.receivers.mlflow.views import DEFAULT, Experiment, Told
 
 _LIST = ".mlflow-experiments.jsonl"  # the last line of an id counts
@@ -44,21 +43,6 @@ class Known:
         }
 
 
-def append(path: Path, line: str) -> None:
-    """Add a line to a file; on return it is on disk.
-
-    Raises:
-        OSError: the disk refused.
-    """
-    handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
-    try:
-        os.write(handle, f"{line}\n".encode())
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-    sync_folder(path.parent)
-
-
 class Shelf:
     """The experiments that scripts named, kept in a file, so that they outlive their collector."""
 
@@ -66,16 +50,10 @@ class Shelf:
         self._path = folder / _LIST
         self._known: dict[str, Known] = {"0": Known("0", DEFAULT)}
         self._lock = asyncio.Lock()
-        try:
-            lines = self._path.read_text(encoding="utf-8").splitlines()
-        except OSError:
-            lines = []
-        for line in lines:
-            try:
-                found = Known(**json.loads(line))
-            except (ValueError, TypeError):
-                continue  # a line that was torn by a crash had not been acknowledged
-            self._known[found.id] = found
+        for entry in entries(self._path):
+            with contextlib.suppress(TypeError):  # a foreign line
+                found = Known(**entry)
+                self._known[found.id] = found
 
     def __iter__(self) -> Iterator[Known]:
         return iter(self._known.values())
@@ -106,6 +84,6 @@ class Shelf:
             OSError: the disk refused.
         """
         async with self._lock:
-            await asyncio.to_thread(append, self._path, json.dumps(known.__dict__))
+            await asyncio.to_thread(append, self._path, known.__dict__)
             self._known[known.id] = known
         return known
